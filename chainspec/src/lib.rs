@@ -1,0 +1,27 @@
+//! What all nodes must agree on: the spec file and the values a chain is made of. No I/O, no async.
+
+pub mod batch;
+pub mod block;
+pub mod clock;
+pub mod fees;
+pub mod heads;
+pub mod message;
+pub mod plan;
+pub mod seal;
+pub mod spec;
+pub mod state;
+pub mod tx;
+
+pub use batch::{DaEntry, DaRef, ForcedEntry, Span, SpanBlock};
+pub use block::{
+    AbandonReason, Anchor, Block, BlockBody, Claim, ForcedCut, LanePosition, Origin, Receipt,
+    SealedBlock, Takeover,
+};
+pub use clock::Clock;
+pub use heads::{BlockId, Heads};
+pub use message::Message;
+pub use plan::{BlockEnv, BlockPlan, CallOutcome, SystemCall, SystemModule, SystemState};
+pub use seal::{Seal, SealContext, SealTuple};
+pub use spec::{ChainSpec, Fork};
+pub use state::{Account, AccountDiff, StateDiff, StateError, StateReader};
+pub use tx::{SkipReason, Tx, TxEnvelope, TxError};

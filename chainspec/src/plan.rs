@@ -1,0 +1,200 @@
+//! The whole input of one block's execution, and protocol code that runs inside every block.
+
+use std::sync::Arc;
+
+use alloy_primitives::{Address, B256, Bytes, U256};
+
+use crate::batch::ForcedEntry;
+use crate::block::{BlockBody, Claim};
+use crate::message::Message;
+use crate::spec::Fork;
+use crate::state::{Account, StateDiff, StateError, StateReader};
+use crate::tx::{SkipReason, Tx};
+
+/// Everything a block is made from besides its parent's state. Equal claim hash, equal plan.
+#[derive(Debug, Clone)]
+pub struct BlockPlan {
+    /// The claim.
+    pub claim: Claim,
+    /// What it commits to by root.
+    pub body: BlockBody,
+    /// Forced entries between the parent's cut and this one, in lane order.
+    pub forced: Vec<ForcedEntry>,
+    /// `forced` then `body.candidates`, decoded; bytes that are no transaction say why.
+    pub candidates: Vec<Candidate>,
+}
+
+/// Bytes somebody wants executed, decoded once.
+#[derive(Debug, Clone)]
+pub enum Candidate {
+    /// A transaction of this chain.
+    Tx(Arc<Tx>),
+    /// Keccak-256 of bytes that are none, and why.
+    Invalid(B256, SkipReason),
+}
+
+impl Candidate {
+    /// Decodes bytes and recovers the sender.
+    pub fn decode(bytes: &Bytes) -> Self {
+        match Tx::decode(bytes.clone()) {
+            Ok(tx) => Self::Tx(Arc::new(tx)),
+            Err(error) => Self::Invalid(alloy_primitives::keccak256(bytes), error.into()),
+        }
+    }
+}
+
+impl BlockPlan {
+    /// A plan from its parts, decoding every candidate. `known` gives transactions that were
+    /// decoded before (by hash of their bytes), so that no sender is recovered twice.
+    pub fn new(
+        claim: Claim,
+        body: BlockBody,
+        forced: Vec<ForcedEntry>,
+        known: &dyn Fn(B256) -> Option<Arc<Tx>>,
+    ) -> Self {
+        let candidates = forced
+            .iter()
+            .map(|entry| &entry.bytes)
+            .chain(&body.candidates)
+            .map(|bytes| match known(alloy_primitives::keccak256(bytes)) {
+                Some(tx) => Candidate::Tx(tx),
+                None => Candidate::decode(bytes),
+            })
+            .collect();
+        Self { claim, body, forced, candidates }
+    }
+}
+
+/// What a VM may know about the block it executes in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlockEnv {
+    /// EIP-155 chain id.
+    pub chain_id: u64,
+    /// Block number.
+    pub number: u64,
+    /// Unix time in ms; VMs that speak seconds use `time_ms / 1000`.
+    pub time_ms: u64,
+    /// Rules in force.
+    pub fork: Fork,
+    /// Fee recipient.
+    pub beneficiary: Address,
+    /// Gas limit of the header.
+    pub gas_limit: u64,
+    /// Gas this block may use: the header's limit or what the token bucket holds.
+    pub gas_available: u64,
+    /// Bytes of transactions this block may include.
+    pub bytes_available: u64,
+    /// Base fee in wei per gas.
+    pub base_fee: u64,
+    /// `PREVRANDAO`.
+    pub mix_hash: B256,
+}
+
+/// A call that protocol code makes inside a block: it becomes a transaction of type 0x7E at the
+/// block's start, and is never skipped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SystemCall {
+    /// Caller.
+    pub from: Address,
+    /// Callee.
+    pub to: Address,
+    /// Wei minted to the caller first.
+    pub mint: u128,
+    /// Wei sent along.
+    pub value: U256,
+    /// Gas limit.
+    pub gas_limit: u64,
+    /// Call data.
+    pub input: Bytes,
+}
+
+/// How a system call ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallOutcome {
+    /// Ran to its end.
+    pub success: bool,
+    /// Gas used.
+    pub gas_used: u64,
+    /// Returned or revert data.
+    pub output: Bytes,
+}
+
+/// State as protocol code sees it: a snapshot and the changes made on top of it.
+pub struct SystemState<'a> {
+    reader: &'a dyn StateReader,
+    diff: &'a mut StateDiff,
+}
+
+impl<'a> SystemState<'a> {
+    /// Reads through `diff` to `reader`; writes go to `diff`.
+    pub fn new(reader: &'a dyn StateReader, diff: &'a mut StateDiff) -> Self {
+        Self { reader, diff }
+    }
+
+    /// The account, or `None` if it does not exist.
+    pub fn account(&self, address: Address) -> Result<Option<Account>, StateError> {
+        match self.diff.accounts.get(&address) {
+            Some(diff) => Ok(diff.account),
+            None => self.reader.account(address),
+        }
+    }
+
+    /// A storage slot; zero if unset.
+    pub fn slot(&self, address: Address, slot: U256) -> Result<U256, StateError> {
+        if let Some(diff) = self.diff.accounts.get(&address) {
+            if let Some(value) = diff.storage.get(&slot) {
+                return Ok(*value);
+            }
+            if diff.wiped {
+                return Ok(U256::ZERO);
+            }
+        }
+        self.reader.slot(address, slot)
+    }
+
+    /// Writes a slot of an account, which must exist (system accounts do from genesis).
+    pub fn set_slot(
+        &mut self,
+        address: Address,
+        slot: U256,
+        value: U256,
+    ) -> Result<(), StateError> {
+        self.entry(address)?.storage.insert(slot, value);
+        Ok(())
+    }
+
+    /// Replaces an account.
+    pub fn set_account(&mut self, address: Address, account: Account) -> Result<(), StateError> {
+        self.entry(address)?.account = Some(account);
+        Ok(())
+    }
+
+    fn entry(&mut self, address: Address) -> Result<&mut crate::state::AccountDiff, StateError> {
+        let account = self.account(address)?;
+        let entry = self.diff.accounts.entry(address).or_default();
+        entry.account = account;
+        Ok(entry)
+    }
+}
+
+/// Protocol code inside every block, on every VM: L1 deposits, the Metalayer. Pure and
+/// deterministic; its state lives in storage slots of system accounts, so that unwind, history
+/// and proofs cover it.
+pub trait SystemModule: Send + Sync {
+    /// Runs before the first transaction; what it returns is called first, in order.
+    fn open(
+        &self,
+        state: &mut SystemState<'_>,
+        plan: &BlockPlan,
+    ) -> Result<Vec<SystemCall>, StateError>;
+
+    /// Runs after the last transaction. `results` are those of this module's own calls, `emitted`
+    /// the messages of the block. What it returns becomes the block's Metalayer commitment; at
+    /// most one module returns one.
+    fn close(
+        &self,
+        state: &mut SystemState<'_>,
+        results: &[CallOutcome],
+        emitted: &[Message],
+    ) -> Result<Option<B256>, StateError>;
+}

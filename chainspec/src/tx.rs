@@ -1,0 +1,189 @@
+//! A transaction as it travels through the node: raw bytes, hash and sender, computed once.
+
+use alloy_consensus::transaction::SignerRecoverable;
+use alloy_consensus::{Sealable, Transaction};
+use alloy_eips::eip2718::{Decodable2718, Encodable2718};
+use alloy_primitives::{Address, B256, Bytes, keccak256};
+use op_alloy_consensus::TxDeposit;
+
+/// Ethereum's EIP-2718 envelope plus the deposit type 0x7E. There is no blob transaction in it:
+/// a rollup has no blobs of its own.
+pub type TxEnvelope = op_alloy_consensus::OpTxEnvelope;
+
+/// A decoded transaction with its sender recovered: proof that both were done once.
+#[derive(Debug, Clone)]
+pub struct Tx {
+    /// EIP-2718 bytes, exactly as received.
+    pub raw: Bytes,
+    /// Keccak-256 of `raw`.
+    pub hash: B256,
+    /// Recovered signer; for a deposit, its `from`.
+    pub sender: Address,
+    /// The decoded envelope.
+    pub envelope: TxEnvelope,
+}
+
+impl PartialEq for Tx {
+    fn eq(&self, other: &Self) -> bool {
+        self.raw == other.raw
+    }
+}
+
+impl Eq for Tx {}
+
+/// Why bytes are no transaction of this chain. Texts are those that client libraries parse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TxError {
+    /// Type 3 (EIP-4844): this chain carries no blobs.
+    #[error(
+        "transaction type not valid: transaction type not supported (blob transactions belong on the parent chain)"
+    )]
+    Blob,
+    /// A type this chain does not know, or a type users may not sign.
+    #[error("transaction type not valid: transaction type not supported")]
+    Type,
+    /// Not the canonical EIP-2718 encoding of a known type.
+    #[error("rlp: transaction cannot be decoded")]
+    Encoding,
+    /// The signature recovers to no address, or its `s` is in the upper half (EIP-2).
+    #[error("invalid sender: the signature does not recover to an address")]
+    Signature,
+}
+
+impl Tx {
+    /// Decodes a signed transaction and recovers its sender (about 50 microseconds).
+    /// Trailing bytes, blob transactions and unsigned (0x7E, 0x7D) types are errors.
+    pub fn decode(raw: Bytes) -> Result<Self, TxError> {
+        match raw.first() {
+            Some(0x03) => return Err(TxError::Blob),
+            Some(0x01 | 0x02 | 0x04 | 0xc0..=0xff) => {}
+            Some(_) => return Err(TxError::Type),
+            None => return Err(TxError::Encoding),
+        }
+        let envelope =
+            TxEnvelope::decode_2718_exact(raw.as_ref()).map_err(|_| TxError::Encoding)?;
+        let sender = envelope.recover_signer().map_err(|_| TxError::Signature)?;
+        Ok(Self { hash: keccak256(&raw), raw, sender, envelope })
+    }
+
+    /// Decodes bytes this node stored itself: like [`Tx::decode`], but the sender was recovered
+    /// before and is taken as it is.
+    pub fn stored(raw: Bytes, sender: Address) -> Result<Self, TxError> {
+        let envelope =
+            TxEnvelope::decode_2718_exact(raw.as_ref()).map_err(|_| TxError::Encoding)?;
+        Ok(Self { hash: keccak256(&raw), raw, sender, envelope })
+    }
+
+    /// A protocol message as a transaction of type 0x7E.
+    pub fn deposit(deposit: TxDeposit) -> Self {
+        let sender = deposit.from;
+        let envelope = TxEnvelope::Deposit(deposit.seal_slow());
+        let raw = Bytes::from(envelope.encoded_2718());
+        Self { hash: keccak256(&raw), raw, sender, envelope }
+    }
+
+    /// True for the unsigned type 0x7E, which is never skipped.
+    pub fn is_deposit(&self) -> bool {
+        matches!(self.envelope, TxEnvelope::Deposit(_))
+    }
+
+    /// Price a gas unit pays at `base_fee`, in wei; zero for a deposit.
+    pub fn effective_gas_price(&self, base_fee: u64) -> u128 {
+        if self.is_deposit() { 0 } else { self.envelope.effective_gas_price(Some(base_fee)) }
+    }
+}
+
+/// Why a signed transaction was left out of a block. A skipped transaction changes nothing.
+/// The texts are the ones geth uses, because client libraries match on them.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SkipReason {
+    /// The bytes are no transaction of this chain.
+    #[error(transparent)]
+    Undecodable(#[from] TxError),
+    /// Signed for another chain.
+    #[error("invalid chain id for signer: have {have} want {want}")]
+    ChainId {
+        /// Chain id in the transaction.
+        have: u64,
+        /// Chain id of this chain.
+        want: u64,
+    },
+    /// The account has already used this nonce.
+    #[error("nonce too low: next nonce {state}, tx nonce {tx}")]
+    NonceTooLow {
+        /// Next nonce of the account.
+        state: u64,
+        /// Nonce of the transaction.
+        tx: u64,
+    },
+    /// An earlier nonce of the account is missing.
+    #[error("nonce too high: next nonce {state}, tx nonce {tx}")]
+    NonceTooHigh {
+        /// Next nonce of the account.
+        state: u64,
+        /// Nonce of the transaction.
+        tx: u64,
+    },
+    /// The balance does not cover `gas * price + value`.
+    #[error("insufficient funds for gas * price + value: have {have} want {want}")]
+    Funds {
+        /// Balance in wei.
+        have: alloy_primitives::U256,
+        /// Cost in wei.
+        want: alloy_primitives::U256,
+    },
+    /// `maxFeePerGas` (or `gasPrice`) is below the block's base fee.
+    #[error(
+        "max fee per gas less than block base fee: maxFeePerGas: {max_fee}, baseFee: {base_fee}"
+    )]
+    FeeTooLow {
+        /// What the transaction offers, wei per gas.
+        max_fee: u128,
+        /// What the block asks, wei per gas.
+        base_fee: u64,
+    },
+    /// Priority fee above the maximum fee.
+    #[error("max priority fee per gas higher than max fee per gas")]
+    TipAboveFee,
+    /// Gas limit below the intrinsic cost (or below the EIP-7623 floor).
+    #[error("intrinsic gas too low: have {have}, want {want}")]
+    IntrinsicGas {
+        /// Gas limit of the transaction.
+        have: u64,
+        /// Least gas it needs.
+        want: u64,
+    },
+    /// Gas limit above what one transaction may ask for (EIP-7825) or above the block's limit.
+    #[error("exceeds block gas limit: gas limit {have}, most {most}")]
+    GasLimit {
+        /// Gas limit of the transaction.
+        have: u64,
+        /// Highest limit allowed.
+        most: u64,
+    },
+    /// No room left in this block.
+    #[error("gas limit reached: the block has {left} gas left, the transaction asks {have}")]
+    BlockFull {
+        /// Gas limit of the transaction.
+        have: u64,
+        /// Gas left in the block.
+        left: u64,
+    },
+    /// The sender has code that is no EIP-7702 delegation (EIP-3607).
+    #[error("sender not an eoa")]
+    SenderNotEoa,
+    /// Creation code above 49,152 bytes (EIP-3860).
+    #[error("max initcode size exceeded: code size {have} limit {most}")]
+    InitCode {
+        /// Size in bytes.
+        have: usize,
+        /// Limit in bytes.
+        most: usize,
+    },
+    /// The VM of this chain does not do what the transaction asks for.
+    #[error("transaction not supported by this chain's vm: {0}")]
+    Unsupported(&'static str),
+    /// Invalid in a way the VM describes itself.
+    #[error("{0}")]
+    Other(String),
+}

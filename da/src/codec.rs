@@ -1,0 +1,1 @@
+//! Spans to blobs and back: versioned, compressed, signed, bounded.

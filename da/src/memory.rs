@@ -1,0 +1,1 @@
+//! An in-memory layer with injectable faults, for tests.

@@ -1,0 +1,8 @@
+//! revm behind [`Vm`]; every generic of it stays inside.
+use crate::{ExecutionError, Vm};
+use causeway_chainspec::ChainSpec;
+use std::sync::Arc;
+/// Opens it.
+pub fn open(_spec: &ChainSpec) -> Result<Arc<dyn Vm>, ExecutionError> {
+    todo!()
+}

@@ -1,0 +1,1 @@
+//! Block 0: allocations, system accounts and preinstalls.
