@@ -1,0 +1,152 @@
+//! The unsafe head: sealed blocks as the sequencer's feed carries them. A hint that DA replaces.
+
+use std::sync::Arc;
+
+use alloy_primitives::{B256, Bytes};
+use alloy_rlp::{RlpDecodable, RlpEncodable};
+use causeway_chainspec::{Block, BlockBody, BlockPlan, Claim, Seal, SealContext};
+use causeway_consensus::plan::ParentInfo;
+use causeway_consensus::rules;
+use causeway_execution::ExecutionError;
+
+use super::{Node, NodeError};
+
+/// One block of the feed.
+#[derive(Debug, Clone, PartialEq, Eq, RlpEncodable, RlpDecodable)]
+pub struct FeedBlock {
+    /// Claim.
+    pub claim: Claim,
+    /// What it commits to.
+    pub body: BlockBody,
+    /// The sequencer's seal.
+    pub seal: Seal,
+    /// Header hash the sequencer computed: an alarm.
+    pub hash: B256,
+}
+
+/// Why a claim was not adopted.
+#[derive(Debug)]
+pub(super) enum Judgement {
+    /// Breaks a rule for ever.
+    Invalid(String),
+    /// An input is not seen here yet.
+    Wait(String),
+    /// Our own failure.
+    Fatal(ExecutionError),
+}
+
+impl From<ExecutionError> for Judgement {
+    fn from(error: ExecutionError) -> Self {
+        Self::Fatal(error)
+    }
+}
+
+/// What became of a block of the feed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fed {
+    /// It is the newest block now.
+    Adopted,
+    /// We have it, or another at its place that stays.
+    Known,
+    /// It does not connect, or an input of it is not on our DA yet: ask again after derivation.
+    Later(String),
+    /// Breaks a rule, or its seal is not by the sequencer.
+    Refused(String),
+}
+
+impl Node {
+    /// Takes a block of the feed. Above the safe head a node keeps blocks that connect, in the
+    /// highest justified term; inside a term the first seen stays.
+    pub async fn feed(&self, fed: FeedBlock) -> Result<Fed, NodeError> {
+        let _writer = self.writer.lock().await;
+        let snapshot = self.pipeline.snapshot();
+        let hash = fed.claim.hash();
+        if snapshot.number_of_claim(hash)?.is_some() {
+            return Ok(Fed::Known);
+        }
+        let context = SealContext {
+            identity: self.spec.identity(),
+            keys: self.spec.sequencer.keys_at(self.cursor().time_ms).to_vec(),
+        };
+        if let Err(error) = self.sequencer.verify(&context, &fed.claim, &fed.seal) {
+            return Ok(Fed::Refused(error.to_string()));
+        }
+        let Some(parent) = snapshot.number_of_claim(fed.claim.parent)? else {
+            return Ok(Fed::Later(format!("parent {} is not here", fed.claim.parent)));
+        };
+        let latest = snapshot.latest().number;
+        if parent < snapshot.safe().number {
+            return Ok(Fed::Known);
+        }
+        if parent < latest {
+            let ours = snapshot.block(parent + 1)?;
+            if ours.is_some_and(|ours| ours.plan.claim.term >= fed.claim.term) {
+                return Ok(Fed::Known);
+            }
+        }
+        let Some(parent_block) = snapshot.block(parent)? else {
+            return Ok(Fed::Later(format!("block {parent} is pruned")));
+        };
+        let block = match self.judge(&parent_block, fed.claim, fed.body).await {
+            Ok(block) => block,
+            Err(Judgement::Invalid(reason)) => return Ok(Fed::Refused(reason)),
+            Err(Judgement::Wait(reason)) => return Ok(Fed::Later(reason)),
+            Err(Judgement::Fatal(error)) => return Err(error.into()),
+        };
+        if block.hash != fed.hash {
+            return Ok(Fed::Refused(format!(
+                "divergence at block {}: the feed says {}, executing its claim gives {}",
+                block.header.number, fed.hash, block.hash,
+            )));
+        }
+        if parent < latest {
+            self.leave(parent, causeway_chainspec::AbandonReason::Replaced).await?;
+        }
+        let (claim, seal) = (block.claim_hash, fed.seal);
+        self.blocking(move |pipeline| pipeline.commit(claim, Some(seal), None)).await?;
+        self.committed(block);
+        self.publish_heads(parent < latest);
+        Ok(Fed::Adopted)
+    }
+
+    /// Checks a claim by the header rules against what we know of DA, and executes it.
+    pub(super) async fn judge(
+        &self,
+        parent: &Arc<Block>,
+        claim: Claim,
+        body: BlockBody,
+    ) -> Result<Arc<Block>, Judgement> {
+        let cursor = self.cursor();
+        if claim.cut.da.height > cursor.da.height {
+            return Err(Judgement::Wait(format!(
+                "it has read the da layer up to {}, this node up to {}",
+                claim.cut.da.height, cursor.da.height
+            )));
+        }
+        let info = ParentInfo::of(&parent.plan.claim, parent.claim_hash);
+        let forced = rules::check_unsafe(&self.spec, &info, &cursor, &claim, &body, self)
+            .map_err(|error| Judgement::Invalid(error.to_string()))?;
+        let pool = self.pool.clone();
+        let block = self
+            .blocking(move |pipeline| {
+                pipeline.execute(BlockPlan::new(claim, body, forced, &|hash| pool.get(hash)))
+            })
+            .await?;
+        Ok(block)
+    }
+
+    /// The block of a number as the feed carries it; `None` if it has no seal or is not there.
+    pub fn feed_block(&self, number: u64) -> Result<Option<Bytes>, NodeError> {
+        let snapshot = self.pipeline.snapshot();
+        let (Some(block), Some(seal)) = (snapshot.block(number)?, snapshot.seal(number)?) else {
+            return Ok(None);
+        };
+        let fed = FeedBlock {
+            claim: block.plan.claim.clone(),
+            body: block.plan.body.clone(),
+            seal,
+            hash: block.hash,
+        };
+        Ok(Some(alloy_rlp::encode(&fed).into()))
+    }
+}

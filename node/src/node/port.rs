@@ -1,0 +1,194 @@
+//! The node as its sequencer sees it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use alloy_primitives::{B256, Bytes};
+use async_trait::async_trait;
+use causeway_chainspec::{Block, BlockPlan, Heads, Seal, SkipReason, Takeover};
+use causeway_consensus::plan::{ParentInfo, may_build, plan};
+use causeway_consensus::{BuildRequest, Chain, ChainError, DurableLog, Proposal, Verdict};
+use causeway_execution::{ExecutionError, Stop};
+use tokio::sync::watch;
+use tracing::{error, warn};
+
+use super::{BlockEvent, Node, RECORD_VOTE, seal_tuple};
+
+fn chain_error(error: ExecutionError) -> ChainError {
+    match error {
+        ExecutionError::Unknown(_) => ChainError::UnknownParent(B256::ZERO),
+        other => ChainError::Fatal(other.to_string()),
+    }
+}
+
+#[async_trait]
+impl Chain for Node {
+    async fn build(&self, request: BuildRequest) -> Result<Arc<Block>, ChainError> {
+        let _writer = self.writer.lock().await;
+        let parent = self.executed(request.parent)?;
+        let draft = self.draft(&parent, request.time_ms)?;
+
+        let flag = Arc::new(AtomicBool::new(false));
+        let stop = Stop::on(flag.clone());
+        let clock = self.clock.clone();
+        let timer = tokio::spawn(async move {
+            clock.sleep_until(request.deadline_ms).await;
+            flag.store(true, Ordering::Relaxed);
+        });
+        let built = self.blocking(move |pipeline| pipeline.build(draft, &stop)).await;
+        timer.abort();
+
+        let built = built.map_err(chain_error)?;
+        for hash in &built.quarantined {
+            error!(tx = %hash, "transaction quarantined: two executions of it disagree");
+            self.pool.quarantine(*hash);
+        }
+        for (hash, reason) in &built.skipped {
+            if !may_fit_later(reason) {
+                self.pool.remove(*hash);
+            }
+        }
+        Ok(built.block)
+    }
+
+    async fn verify(&self, parent: B256, proposal: &Proposal) -> Verdict {
+        let _writer = self.writer.lock().await;
+        let Ok(parent) = self.executed(parent) else {
+            return Verdict::Withhold(format!("parent {parent} is not known here"));
+        };
+        match self.judge(&parent, proposal.claim.clone(), proposal.body.clone()).await {
+            Ok(block) => Verdict::Valid(block),
+            Err(super::feed::Judgement::Invalid(reason)) => Verdict::Invalid(reason),
+            Err(super::feed::Judgement::Wait(reason)) => Verdict::Withhold(reason),
+            Err(super::feed::Judgement::Fatal(error)) => Verdict::Withhold(error.to_string()),
+        }
+    }
+
+    async fn commit(&self, claim: B256, seal: Seal) -> Result<(), ChainError> {
+        let _writer = self.writer.lock().await;
+        if self.pipeline.snapshot().number_of_claim(claim).map_err(chain_error)?.is_some() {
+            return Ok(());
+        }
+        let block = self.executed(claim)?;
+        let tuple = seal_tuple(&self.spec, &block.plan.claim, claim, seal.view);
+        self.blocking(move |pipeline| pipeline.commit(claim, Some(seal), Some(tuple)))
+            .await
+            .map_err(chain_error)?;
+        self.committed(block);
+        self.publish_heads(false);
+        Ok(())
+    }
+
+    fn heads(&self) -> watch::Receiver<Heads> {
+        self.heads()
+    }
+
+    fn waiting(&self) -> watch::Receiver<usize> {
+        self.pool.waiting()
+    }
+
+    fn log(&self) -> &dyn DurableLog {
+        self
+    }
+}
+
+impl DurableLog for Node {
+    fn append(&self, record: Bytes) -> Result<(), ChainError> {
+        let mut bytes = vec![RECORD_VOTE];
+        bytes.extend_from_slice(&record);
+        self.pipeline.append_vote(bytes.into()).map_err(chain_error)
+    }
+
+    fn sync(&self) -> Result<(), ChainError> {
+        self.pipeline.sync().map_err(chain_error)
+    }
+
+    fn replay(&self) -> Result<Vec<Bytes>, ChainError> {
+        Ok(self.votes.clone())
+    }
+}
+
+/// Whether a skipped transaction is worth keeping in the pool.
+fn may_fit_later(reason: &SkipReason) -> bool {
+    matches!(
+        reason,
+        SkipReason::BlockFull { .. } | SkipReason::NonceTooHigh { .. } | SkipReason::FeeTooLow { .. }
+    )
+}
+
+impl Node {
+    /// An executed block by claim hash, committed or not.
+    pub(super) fn executed(&self, claim: B256) -> Result<Arc<Block>, ChainError> {
+        self.pipeline
+            .block(claim)
+            .map_err(chain_error)?
+            .ok_or(ChainError::UnknownParent(claim))
+    }
+
+    /// The plan of the next block, or why there is none now.
+    fn draft(&self, parent: &Arc<Block>, time_ms: u64) -> Result<BlockPlan, ChainError> {
+        let cursor = self.cursor();
+        let snapshot = self.pipeline.snapshot();
+        let oldest_unsafe = snapshot
+            .header_time_ms(snapshot.safe().number + 1)
+            .map_err(chain_error)?;
+        may_build(&self.spec, &cursor, oldest_unsafe).map_err(ChainError::Paused)?;
+
+        let info = ParentInfo::of(&parent.plan.claim, parent.claim_hash);
+        let time_ms = time_ms.max(parent.plan.claim.time_ms + 1);
+        let env = self
+            .pipeline
+            .env(parent.claim_hash, info.number + 1, time_ms, B256::ZERO)
+            .map_err(chain_error)?;
+        let candidates = self.pool.best(
+            env.base_fee,
+            self.spec.gas.limit_bytes,
+            self.spec.gas.limit_candidates,
+        );
+        plan(&self.spec, &info, &cursor, time_ms, self.takeover(parent), candidates)
+            .map_err(|error| ChainError::Paused(error.to_string()))
+    }
+
+    /// The justification of a new term, if this sequencer left sealed blocks of the parent's term.
+    fn takeover(&self, parent: &Block) -> Option<Takeover> {
+        let abandoned = self.abandoned.lock().clone()?;
+        (abandoned.claim.term == parent.plan.claim.term).then(|| Takeover {
+            reference: self.cursor().da,
+            abandoned: Box::new(abandoned.claim),
+            reason: abandoned.reason,
+        })
+    }
+
+    /// After a block is durable: the pool forgets what is in it, subscribers hear of it.
+    pub(super) fn committed(&self, block: Arc<Block>) {
+        self.settle(&block);
+        if self.blocks.send(BlockEvent { block, removed: false }).is_err() {
+            // Nobody listens: nothing to do.
+        }
+    }
+
+    /// Tells the pool what a block changed for the senders in it.
+    pub(super) fn settle(&self, block: &Block) {
+        let snapshot = self.pipeline.snapshot();
+        let state = match snapshot.state(snapshot.latest().number) {
+            Ok(Some(state)) => state,
+            Ok(None) => return,
+            Err(error) => {
+                warn!(%error, "the pool could not be told of a block");
+                return;
+            }
+        };
+        let hashes: Vec<_> = block.txs.iter().map(|tx| tx.hash).collect();
+        let mut senders: Vec<_> = block.txs.iter().map(|tx| tx.sender).collect();
+        senders.sort_unstable();
+        senders.dedup();
+        let facts = senders
+            .into_iter()
+            .filter_map(|sender| {
+                let account = state.account(sender).ok()?.unwrap_or_default();
+                Some((sender, account.nonce, account.balance))
+            })
+            .collect::<Vec<_>>();
+        self.pool.on_block(&hashes, &facts);
+    }
+}
