@@ -1,18 +1,23 @@
 //! The node as its DA layer sees it: each DA block moves the safe head, and what DA says wins.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use alloy_primitives::{B256, Bytes};
-use causeway_chainspec::{AbandonReason, BlockBody, BlockPlan, Claim, DaRef, ForcedEntry, Seal};
-use causeway_consensus::derive::{self, Cursor, DerivedAt, History, HistoryError, Step};
+use causeway_chainspec::{
+    AbandonReason, BlockBody, BlockPlan, Claim, DaEntry, ForcedEntry, Seal, StateError,
+};
+use causeway_consensus::derive::{self, Cursor, Step};
+use causeway_consensus::rules::{DerivedAt, History};
 use causeway_da::{DaBlock, codec};
 use causeway_execution::ExecutionError;
 use tracing::{debug, error, info, warn};
 
 use super::{
-    Abandoned, BlockEvent, Node, NodeError, RECORD_ABANDONED, Role, decode_cursor, genesis_claim,
-    record,
+    Abandoned, Node, NodeError, RECORD_ABANDONED, decode_cursor, genesis_claim, record,
 };
+use crate::config::Role;
+use crate::rpc::backend::BlockEvent;
 
 /// What became of a DA block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,33 +29,39 @@ pub enum Applied {
 }
 
 impl History for Node {
-    fn at(&self, height: u64) -> Result<Option<DerivedAt>, HistoryError> {
-        let record = self.pipeline.snapshot().derived(height).map_err(history_error)?;
+    fn derived_at(&self, height: u64) -> Result<Option<DerivedAt>, StateError> {
+        let record = self.pipeline.snapshot().derived(height).map_err(state_error)?;
         record
             .map(|record| decode_cursor(&record).map(|cursor| cursor.derived_at()))
             .transpose()
-            .map_err(history_error)
+            .map_err(state_error)
     }
 
-    fn claim(&self, number: u64) -> Result<Option<B256>, HistoryError> {
-        let id = self.pipeline.snapshot().id(number).map_err(history_error)?;
-        Ok(id.map(|id| id.claim))
+    fn safe_claim(&self, number: u64) -> Result<Option<B256>, StateError> {
+        let snapshot = self.pipeline.snapshot();
+        if number > snapshot.safe().number {
+            return Ok(None);
+        }
+        Ok(snapshot.id(number).map_err(state_error)?.map(|id| id.claim))
     }
 }
 
-fn history_error(error: ExecutionError) -> HistoryError {
-    HistoryError(error.to_string())
+fn state_error(error: ExecutionError) -> StateError {
+    StateError(error.to_string())
 }
 
 impl Node {
     /// Derives from the DA block after the cursor. `final_height` is the newest final DA height.
     pub async fn derive(&self, block: DaBlock, final_height: u64) -> Result<Applied, NodeError> {
         let _writer = self.writer.lock().await;
-        let cursor = self.cursor();
-        if !cursor.is_start() && block.parent != cursor.da.hash {
-            self.roll_back(&cursor).await?;
-            return Ok(Applied::RolledBack);
-        }
+        let cursor = match self.cursor() {
+            Some(cursor) if block.parent != cursor.da.hash => {
+                self.roll_back(&cursor).await?;
+                return Ok(Applied::RolledBack);
+            }
+            Some(cursor) => cursor,
+            None => self.first_cursor(&block).await?,
+        };
         let posters = self.spec.sequencer.posters_at(block.time_ms.max(cursor.time_ms));
         let context = codec::ReadContext { identity: self.spec.identity(), posters };
         let (entry, dropped) = codec::decode(&block, &context);
@@ -80,9 +91,8 @@ impl Node {
 
     /// Makes one derived claim the block of its number. Returns whether it replaced another.
     async fn apply(&self, step: Step) -> Result<bool, NodeError> {
-        let Step { claim, body, forced, seal } = step;
+        let Step { claim, hash, body, forced, seal, .. } = step;
         let snapshot = self.pipeline.snapshot();
-        let hash = claim.hash();
         if snapshot.id(claim.number)?.is_some_and(|id| id.claim == hash) {
             return Ok(false);
         }
@@ -147,8 +157,22 @@ impl Node {
         let (height, safe) = (cursor.da.height, cursor.safe.number);
         let record = Bytes::from(alloy_rlp::encode(&cursor));
         self.blocking(move |pipeline| pipeline.derived(height, record, safe, finalized)).await?;
-        *self.cursor.write() = std::sync::Arc::new(cursor);
+        *self.cursor.write() = Some(Arc::new(cursor));
         Ok(())
+    }
+
+    /// Where derivation starts, once the first DA block of the chain is seen.
+    async fn first_cursor(&self, block: &DaBlock) -> Result<Arc<Cursor>, NodeError> {
+        let first = DaEntry {
+            da: block.da,
+            parent: block.parent,
+            time_ms: block.time_ms,
+            spans: Vec::new(),
+            forced: Vec::new(),
+        };
+        let cursor = Cursor::start(&self.spec, &genesis_claim(&self.pipeline)?, &first);
+        self.record_derivation(cursor.clone(), 0).await?;
+        Ok(Arc::new(cursor))
     }
 
     /// Newest block that is final once DA is final up to a height.
@@ -204,7 +228,7 @@ impl Node {
         }
         let (height, safe) = (common.da.height, common.safe.number);
         self.blocking(move |pipeline| pipeline.underive(height, safe)).await?;
-        *self.cursor.write() = std::sync::Arc::new(common);
+        *self.cursor.write() = Some(Arc::new(common));
         self.publish_heads(reorged);
         Ok(())
     }
@@ -212,15 +236,16 @@ impl Node {
     /// The newest recorded cursor whose DA block is still on the layer.
     async fn common_cursor(&self, cursor: &Cursor) -> Result<Cursor, NodeError> {
         let mut height = cursor.da.height;
-        while height > self.spec.da.start {
+        while height > 0 {
             height -= 1;
             let Some(record) = self.pipeline.snapshot().derived(height)? else { break };
             let earlier = decode_cursor(&record)?;
-            let now: DaRef = self.da.read(height).await?.da;
-            if now == earlier.da {
+            // The record below the first height is where derivation started: nothing to compare.
+            let start = height + 1 == self.spec.da.start.max(1);
+            if start || self.da.read(height).await?.da == earlier.da {
                 return Ok(earlier);
             }
         }
-        Ok(Cursor::genesis(&self.spec, genesis_claim(&self.pipeline)?))
+        Err(ExecutionError::Damaged("the record of the first DA block is missing".into()).into())
     }
 }

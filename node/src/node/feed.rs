@@ -5,8 +5,7 @@ use std::sync::Arc;
 use alloy_primitives::{B256, Bytes};
 use alloy_rlp::{RlpDecodable, RlpEncodable};
 use causeway_chainspec::{Block, BlockBody, BlockPlan, Claim, Seal, SealContext};
-use causeway_consensus::plan::ParentInfo;
-use causeway_consensus::rules;
+use causeway_consensus::rules::{DaPoint, RuleError, Rules, Tip};
 use causeway_execution::ExecutionError;
 
 use super::{Node, NodeError};
@@ -66,7 +65,7 @@ impl Node {
         }
         let context = SealContext {
             identity: self.spec.identity(),
-            keys: self.spec.sequencer.keys_at(self.cursor().time_ms).to_vec(),
+            keys: self.spec.sequencer.keys_at(self.cursor().map_or(0, |cursor| cursor.time_ms)).to_vec(),
         };
         if let Err(error) = self.sequencer.verify(&context, &fed.claim, &fed.seal) {
             return Ok(Fed::Refused(error.to_string()));
@@ -116,16 +115,30 @@ impl Node {
         claim: Claim,
         body: BlockBody,
     ) -> Result<Arc<Block>, Judgement> {
-        let cursor = self.cursor();
+        let Some(cursor) = self.cursor() else {
+            return Err(Judgement::Wait("this node has not seen the da layer yet".into()));
+        };
         if claim.cut.da.height > cursor.da.height {
             return Err(Judgement::Wait(format!(
                 "it has read the da layer up to {}, this node up to {}",
                 claim.cut.da.height, cursor.da.height
             )));
         }
-        let info = ParentInfo::of(&parent.plan.claim, parent.claim_hash);
-        let forced = rules::check_unsafe(&self.spec, &info, &cursor, &claim, &body, self)
-            .map_err(|error| Judgement::Invalid(error.to_string()))?;
+        let at = DaPoint {
+            da: cursor.da,
+            time_ms: cursor.time_ms.max(self.clock.now_ms()),
+            floor_ms: cursor.floor_ms,
+        };
+        let identity = self.spec.identity();
+        let rules = Rules { spec: &self.spec, identity, at, history: self, origins: None };
+        let forced = match rules.check(&Tip::of(&parent.plan.claim), &cursor.lane, &claim, &body) {
+            Ok(run) => run.entries,
+            Err(RuleError::Claim(error)) if error.is_temporary() => {
+                return Err(Judgement::Wait(error.to_string()));
+            }
+            Err(RuleError::Claim(error)) => return Err(Judgement::Invalid(error.to_string())),
+            Err(RuleError::History(error)) => return Err(Judgement::Fatal(error.into())),
+        };
         let pool = self.pool.clone();
         let block = self
             .blocking(move |pipeline| {

@@ -4,6 +4,7 @@ mod backend;
 mod derivation;
 mod feed;
 mod port;
+mod span;
 mod submit;
 
 use std::path::PathBuf;
@@ -13,7 +14,7 @@ use alloy_primitives::{B256, Bytes};
 use alloy_rlp::{Decodable, Encodable, RlpDecodable, RlpEncodable};
 use alloy_signer_local::PrivateKeySigner;
 use causeway_chainspec::{
-    AbandonReason, Block, ChainSpec, Claim, Clock, Heads, SealTuple, SystemModule,
+    AbandonReason, ChainSpec, Claim, Clock, DaRef, Heads, SealTuple, SystemModule,
 };
 use causeway_consensus::Sequencer;
 use causeway_consensus::derive::Cursor;
@@ -25,9 +26,10 @@ use tokio::sync::{broadcast, watch};
 
 pub use derivation::Applied;
 pub use feed::{Fed, FeedBlock};
-pub use submit::{Submit, SubmitError};
+pub use submit::Submit;
 
 use crate::config::Role;
+use crate::rpc::backend::BlockEvent;
 
 /// How many block events a slow subscriber may be behind before it misses some.
 const EVENTS: usize = 1024;
@@ -79,15 +81,6 @@ pub enum NodeError {
     Task(String),
 }
 
-/// A block that became visible, or stopped being so.
-#[derive(Debug, Clone)]
-pub struct BlockEvent {
-    /// The block.
-    pub block: Arc<Block>,
-    /// True if derivation dropped it.
-    pub removed: bool,
-}
-
 /// The first claim this sequencer sealed and had to leave in a term: what a new term is justified
 /// with. Kept in the durable log.
 #[derive(Debug, Clone, RlpEncodable, RlpDecodable)]
@@ -114,7 +107,10 @@ pub struct Node {
     submit: Submit,
     /// Held by whoever executes, commits or unwinds.
     writer: tokio::sync::Mutex<()>,
-    cursor: RwLock<Arc<Cursor>>,
+    /// None until the first DA block of the chain was seen.
+    cursor: RwLock<Option<Arc<Cursor>>>,
+    /// Newest DA block the layer told of.
+    da_head: Mutex<Option<DaRef>>,
     abandoned: Mutex<Option<Abandoned>>,
     votes: Vec<Bytes>,
     heads: watch::Sender<Heads>,
@@ -142,11 +138,11 @@ impl Node {
             .map_err(|error| ExecutionError::Spec(error.to_string()))?;
         let submit = Submit::open(settings.role, settings.sequencer_url.as_deref())?;
         let cursor = match pipeline.snapshot().last_derived()? {
-            Some((_, record)) => decode_cursor(&record)?,
-            None => Cursor::genesis(&spec, genesis_claim(&pipeline)?),
+            Some((_, record)) => Some(Arc::new(decode_cursor(&record)?)),
+            None => None,
         };
         let (abandoned, votes) = sort_records(&recovered.votes)?;
-        let heads = watch::Sender::new(heads_of(&pipeline, &cursor, 0));
+        let heads = watch::Sender::new(heads_of(&pipeline, cursor.as_deref(), 0));
         let node = Arc::new(Self {
             role: settings.role,
             pool: Arc::new(Mempool::new(settings.pool)),
@@ -157,7 +153,8 @@ impl Node {
             clock: settings.clock,
             submit,
             writer: tokio::sync::Mutex::new(()),
-            cursor: RwLock::new(Arc::new(cursor)),
+            cursor: RwLock::new(cursor),
+            da_head: Mutex::new(None),
             abandoned: Mutex::new(abandoned),
             votes,
             heads,
@@ -219,9 +216,14 @@ impl Node {
         self.blocks.subscribe()
     }
 
-    /// Where derivation stands.
-    pub fn cursor(&self) -> Arc<Cursor> {
+    /// Where derivation stands; `None` until the first DA block of the chain was seen.
+    pub fn cursor(&self) -> Option<Arc<Cursor>> {
         self.cursor.read().clone()
+    }
+
+    /// Notes the newest DA block the layer told of.
+    pub fn note_da_head(&self, head: DaRef) {
+        *self.da_head.lock() = Some(head);
     }
 
     /// Blobs of our namespace on DA that derivation dropped since the start of the process.
@@ -244,18 +246,18 @@ impl Node {
         let cursor = self.cursor();
         self.heads.send_modify(|heads| {
             let reorgs = heads.reorgs + u64::from(reorged);
-            *heads = heads_of(&self.pipeline, &cursor, reorgs);
+            *heads = heads_of(&self.pipeline, cursor.as_deref(), reorgs);
         });
     }
 }
 
-fn heads_of(pipeline: &Pipeline, cursor: &Cursor, reorgs: u64) -> Heads {
+fn heads_of(pipeline: &Pipeline, cursor: Option<&Cursor>, reorgs: u64) -> Heads {
     let snapshot = pipeline.snapshot();
     Heads {
         latest: snapshot.latest(),
         safe: snapshot.safe(),
         finalized: snapshot.finalized(),
-        safe_da: cursor.da,
+        safe_da: cursor.map(|cursor| cursor.da).unwrap_or_default(),
         reorgs,
     }
 }

@@ -5,14 +5,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use alloy_primitives::{B256, Bytes};
 use async_trait::async_trait;
-use causeway_chainspec::{Block, BlockPlan, Heads, Seal, SkipReason, Takeover};
-use causeway_consensus::plan::{ParentInfo, may_build, plan};
+use causeway_chainspec::{Block, BlockPlan, DaRef, Heads, Seal, SkipReason, Takeover};
+use causeway_consensus::plan::{may_build, plan};
+use causeway_consensus::rules::Tip;
 use causeway_consensus::{BuildRequest, Chain, ChainError, DurableLog, Proposal, Verdict};
 use causeway_execution::{ExecutionError, Stop};
 use tokio::sync::watch;
 use tracing::{error, warn};
 
-use super::{BlockEvent, Node, RECORD_VOTE, seal_tuple};
+use super::{Node, RECORD_VOTE, seal_tuple};
+use crate::rpc::backend::BlockEvent;
 
 fn chain_error(error: ExecutionError) -> ChainError {
     match error {
@@ -127,33 +129,34 @@ impl Node {
 
     /// The plan of the next block, or why there is none now.
     fn draft(&self, parent: &Arc<Block>, time_ms: u64) -> Result<BlockPlan, ChainError> {
-        let cursor = self.cursor();
+        let Some(cursor) = self.cursor() else {
+            return Err(ChainError::Paused("the da layer has not answered yet".into()));
+        };
         let snapshot = self.pipeline.snapshot();
-        let oldest_unsafe = snapshot
-            .header_time_ms(snapshot.safe().number + 1)
-            .map_err(chain_error)?;
-        may_build(&self.spec, &cursor, oldest_unsafe).map_err(ChainError::Paused)?;
+        let oldest = snapshot.block(snapshot.safe().number + 1).map_err(chain_error)?;
+        may_build(&self.spec, &cursor, oldest.map(|block| block.plan.claim.time_ms))?;
 
-        let info = ParentInfo::of(&parent.plan.claim, parent.claim_hash);
-        let time_ms = time_ms.max(parent.plan.claim.time_ms + 1);
+        let tip = Tip::of(&parent.plan.claim);
+        let time_ms = time_ms.max(tip.time_ms + 1);
         let env = self
             .pipeline
-            .env(parent.claim_hash, info.number + 1, time_ms, B256::ZERO)
+            .env(tip.claim, tip.number + 1, time_ms, B256::ZERO)
             .map_err(chain_error)?;
         let candidates = self.pool.best(
             env.base_fee,
             self.spec.gas.limit_bytes,
             self.spec.gas.limit_candidates,
         );
-        plan(&self.spec, &info, &cursor, time_ms, self.takeover(parent), candidates)
+        let takeover = self.takeover(parent, cursor.da);
+        plan(&self.spec, &tip, &cursor, time_ms, takeover, candidates)
             .map_err(|error| ChainError::Paused(error.to_string()))
     }
 
     /// The justification of a new term, if this sequencer left sealed blocks of the parent's term.
-    fn takeover(&self, parent: &Block) -> Option<Takeover> {
+    fn takeover(&self, parent: &Block, reference: DaRef) -> Option<Takeover> {
         let abandoned = self.abandoned.lock().clone()?;
         (abandoned.claim.term == parent.plan.claim.term).then(|| Takeover {
-            reference: self.cursor().da,
+            reference,
             abandoned: Box::new(abandoned.claim),
             reason: abandoned.reason,
         })

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alloy_primitives::{B256, Bytes};
-use causeway_chainspec::{SkipReason, Tx, TxError};
+use causeway_chainspec::Tx;
 use causeway_consensus::mempool::{Facts, PoolError};
 use causeway_execution::ExecutionError;
 use jsonrpsee::core::client::{ClientT, Error as ClientError};
@@ -13,42 +13,10 @@ use tracing::warn;
 
 use super::{Node, NodeError};
 use crate::config::Role;
+use crate::rpc::backend::SubmitError;
 
 /// How long the sequencer may take to answer a forwarded transaction.
 const FORWARD_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// Why a transaction was not accepted, in the words client libraries parse.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SubmitError {
-    /// The bytes are no transaction of this chain.
-    #[error(transparent)]
-    Decode(#[from] TxError),
-    /// Invalid on the current state.
-    #[error(transparent)]
-    Invalid(#[from] SkipReason),
-    /// The pool does not want it.
-    #[error(transparent)]
-    Pool(#[from] PoolError),
-    /// The sequencer refused it: its own answer, passed on.
-    #[error("{message}")]
-    Refused {
-        /// JSON-RPC code.
-        code: i32,
-        /// Message.
-        message: String,
-    },
-    /// The sequencer cannot be reached; the transaction was not accepted.
-    #[error("Resource unavailable: sequencer unreachable (tried {url}, {reason}); it was not accepted, send it again")]
-    Unreachable {
-        /// Where we tried.
-        url: String,
-        /// What happened.
-        reason: String,
-    },
-    /// Our own failure.
-    #[error("the node failed: {0}")]
-    Failed(String),
-}
 
 /// Where transactions go.
 pub enum Submit {
@@ -89,10 +57,9 @@ impl Node {
         match &self.submit {
             Submit::Here => self.accept(raw).await,
             Submit::Forward { url, client } => self.forward(url, client, raw).await,
-            Submit::Nowhere => Err(SubmitError::Unreachable {
-                url: "nothing".into(),
-                reason: "this node has no --sequencer URL".into(),
-            }),
+            Submit::Nowhere => Err(SubmitError::Unreachable(
+                "this node has no --sequencer URL to forward it to".into(),
+            )),
         }
     }
 
@@ -147,12 +114,18 @@ impl Node {
                 }
                 Ok(hash)
             }
-            Err(ClientError::Call(error)) => Err(SubmitError::Refused {
+            Err(ClientError::Call(error)) => Err(SubmitError::Remote {
                 code: error.code(),
                 message: error.message().to_string(),
+                data: error.data().and_then(|data| serde_json::from_str(data.get()).ok()),
             }),
             Err(error) => {
-                Err(SubmitError::Unreachable { url: url.into(), reason: error.to_string() })
+                tracing::warn!(%url, %error, "a transaction could not be forwarded");
+                let seconds = FORWARD_TIMEOUT.as_secs();
+                Err(SubmitError::Unreachable(format!(
+                    "it did not answer within {seconds} s; the transaction was not accepted here, \
+                     send it again"
+                )))
             }
         }
     }

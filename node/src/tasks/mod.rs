@@ -13,7 +13,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use crate::config::Role;
-use crate::node::{BlockEvent, Node, NodeError, Settings};
+use crate::node::{Node, NodeError, Settings};
+use crate::rpc::backend::BlockEvent;
 use crate::rpc::{self, RpcConfig};
 
 /// Longest pause between two attempts at something that failed.

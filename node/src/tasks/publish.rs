@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use alloy_primitives::Bytes;
-use causeway_chainspec::{Span, SpanBlock};
+use causeway_chainspec::Span;
 use causeway_da::DaError;
 use causeway_da::codec::{self, EncodeOptions};
 use tokio_util::sync::CancellationToken;
@@ -14,12 +13,6 @@ use super::{longer, pause};
 use crate::node::{Node, NodeError};
 
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
-
-/// Claims and bodies of one span, before compression; a span is cut at the first block above.
-const SPAN_BYTES: usize = 4 * 1024 * 1024;
-
-/// Most blocks of one span.
-const SPAN_BLOCKS: u64 = 4096;
 
 /// What was posted and not yet derived.
 #[derive(Debug, Clone, Copy)]
@@ -43,7 +36,7 @@ pub(super) async fn run(node: Arc<Node>, stop: CancellationToken) -> Result<(), 
     while !stop.is_cancelled() {
         posted = posted.filter(|posted| still_ahead(&node, posted));
         let from = posted.map_or(node.heads().borrow().safe.number, |posted| posted.last.number) + 1;
-        let Some(span) = next_span(&node, from)? else {
+        let Some(span) = node.span_from(from)? else {
             pause(&stop, interval).await;
             continue;
         };
@@ -73,31 +66,7 @@ fn still_ahead(node: &Node, posted: &Posted) -> bool {
     let snapshot = node.pipeline().snapshot();
     let ours = snapshot.id(posted.last.number).ok().flatten() == Some(posted.last);
     let safe = snapshot.safe().number;
-    ours && safe < posted.last.number && node.cursor().da.height < posted.height
-}
-
-/// The blocks from a number on that go into one span, with the seal over the last.
-fn next_span(node: &Node, from: u64) -> Result<Option<Span>, NodeError> {
-    let snapshot = node.pipeline().snapshot();
-    let mut blocks = Vec::new();
-    let mut last = None;
-    let mut bytes = 0;
-    for number in from..from.saturating_add(SPAN_BLOCKS) {
-        let (Some(block), Some(seal)) = (snapshot.block(number)?, snapshot.seal(number)?) else {
-            break;
-        };
-        let body = &block.plan.body;
-        bytes += body.candidates.iter().map(Bytes::len).sum::<usize>() + 16;
-        bytes += body.inbound.iter().map(|message| message.body.len() + 80).sum::<usize>();
-        if bytes > SPAN_BYTES && !blocks.is_empty() {
-            break;
-        }
-        blocks.push(SpanBlock { claim: block.plan.claim.clone(), body: body.clone() });
-        last = Some((seal, block.hash));
-    }
-    let Some((seal, last_header)) = last else { return Ok(None) };
-    let rules_hash = node.spec().rules_hash(blocks.last().map_or(0, |block| block.claim.time_ms));
-    Ok(Some(Span { identity: node.spec().identity(), rules_hash, blocks, seal, last_header }))
+    ours && safe < posted.last.number && node.cursor().is_some_and(|cursor| cursor.da.height < posted.height)
 }
 
 async fn submit(
