@@ -1,1 +1,5 @@
-//! What the tests share: worlds of nodes in one process, clocks turned by hand, small tools.
+//! What the tests share: worlds of nodes in one process, a clock turned by hand, small tools.
+
+pub mod clock;
+pub mod txs;
+pub mod world;

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use alloy_primitives::{B256, Bytes};
 use causeway_chainspec::{
-    AbandonReason, BlockBody, BlockPlan, Claim, DaEntry, ForcedEntry, Seal, StateError,
+    BlockBody, BlockPlan, Claim, DaEntry, ForcedEntry, Seal, StateError,
 };
 use causeway_consensus::derive::{self, Cursor, Step};
 use causeway_consensus::rules::{DerivedAt, History};
@@ -14,7 +14,7 @@ use causeway_execution::ExecutionError;
 use tracing::{debug, error, info, warn};
 
 use super::{
-    Abandoned, Node, NodeError, RECORD_ABANDONED, decode_cursor, genesis_claim, record,
+    Node, NodeError, RECORD_ABANDONED, decode_cursor, genesis_claim, record,
 };
 use crate::config::Role;
 use crate::rpc::backend::BlockEvent;
@@ -98,7 +98,7 @@ impl Node {
         }
         let replaces = snapshot.latest().number >= claim.number;
         if replaces {
-            self.leave(claim.number - 1, AbandonReason::Replaced).await?;
+            self.leave(claim.number - 1, "the da layer has another block").await?;
         }
         self.adopt(claim, body, forced, seal).await?;
         Ok(replaces)
@@ -125,22 +125,21 @@ impl Node {
         Ok(())
     }
 
-    /// Unwinds to a block. A sequencer first writes down which claim of its own it leaves, and
-    /// why; dropped transactions go back to the pool, first in line.
-    pub(super) async fn leave(&self, to: u64, reason: AbandonReason) -> Result<(), NodeError> {
+    /// Unwinds to a block. A sequencer first writes down which claim of its own it leaves;
+    /// dropped transactions go back to the pool, first in line.
+    pub(super) async fn leave(&self, to: u64, why: &'static str) -> Result<(), NodeError> {
         let first = self.pipeline.snapshot().block(to + 1)?;
         if let (Role::Sequencer, Some(first)) = (self.role, &first) {
             let claim = first.plan.claim.clone();
-            let known = self.abandoned.lock().as_ref().is_some_and(|old| old.claim.term == claim.term);
+            let known = self.abandoned.lock().as_ref().is_some_and(|old| old.term == claim.term);
             if !known {
-                let abandoned = Abandoned { claim, reason };
-                self.pipeline.append_vote(record(RECORD_ABANDONED, &abandoned))?;
+                self.pipeline.append_vote(record(RECORD_ABANDONED, &claim))?;
                 self.pipeline.sync()?;
-                *self.abandoned.lock() = Some(abandoned);
+                *self.abandoned.lock() = Some(claim);
             }
         }
         let dropped = self.blocking(move |pipeline| pipeline.unwind(to)).await?;
-        info!(to, blocks = dropped.len(), ?reason, "derivation replaced blocks");
+        info!(to, blocks = dropped.len(), why, "blocks dropped");
         let txs = dropped.iter().flat_map(|block| block.txs.iter().cloned()).collect();
         self.pool.reinsert(txs);
         for block in dropped.into_iter().rev() {
@@ -224,7 +223,7 @@ impl Node {
         }
         let reorged = number < snapshot.latest().number;
         if reorged {
-            self.leave(number, AbandonReason::InputGone).await?;
+            self.leave(number, "a da block they lean on is gone").await?;
         }
         let (height, safe) = (common.da.height, common.safe.number);
         self.blocking(move |pipeline| pipeline.underive(height, safe)).await?;

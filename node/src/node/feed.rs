@@ -99,7 +99,7 @@ impl Node {
             )));
         }
         if parent < latest {
-            self.leave(parent, causeway_chainspec::AbandonReason::Replaced).await?;
+            self.leave(parent, "the feed is in a higher term").await?;
         }
         let (claim, seal) = (block.claim_hash, fed.seal);
         self.blocking(move |pipeline| pipeline.commit(claim, Some(seal), None)).await?;

@@ -11,10 +11,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use alloy_primitives::{B256, Bytes};
-use alloy_rlp::{Decodable, Encodable, RlpDecodable, RlpEncodable};
+use alloy_rlp::{Decodable, Encodable};
 use alloy_signer_local::PrivateKeySigner;
 use causeway_chainspec::{
-    AbandonReason, ChainSpec, Claim, Clock, DaRef, Heads, SealTuple, SystemModule,
+    ChainSpec, Claim, Clock, DaRef, Heads, SealTuple, SystemModule,
 };
 use causeway_consensus::Sequencer;
 use causeway_consensus::derive::Cursor;
@@ -81,14 +81,6 @@ pub enum NodeError {
     Task(String),
 }
 
-/// The first claim this sequencer sealed and had to leave in a term: what a new term is justified
-/// with. Kept in the durable log.
-#[derive(Debug, Clone, RlpEncodable, RlpDecodable)]
-struct Abandoned {
-    claim: Claim,
-    reason: AbandonReason,
-}
-
 /// Kinds of records in the sequencer's part of the durable log.
 const RECORD_VOTE: u8 = 0;
 const RECORD_ABANDONED: u8 = 1;
@@ -111,7 +103,9 @@ pub struct Node {
     cursor: RwLock<Option<Arc<Cursor>>>,
     /// Newest DA block the layer told of.
     da_head: Mutex<Option<DaRef>>,
-    abandoned: Mutex<Option<Abandoned>>,
+    /// The first claim this sequencer sealed and had to leave in a term: what a new term is
+    /// justified with. Kept in the durable log.
+    abandoned: Mutex<Option<Claim>>,
     votes: Vec<Bytes>,
     heads: watch::Sender<Heads>,
     blocks: broadcast::Sender<BlockEvent>,
@@ -274,14 +268,14 @@ fn decode_cursor(record: &Bytes) -> Result<Cursor, ExecutionError> {
 }
 
 /// Splits the sequencer's records from ours; the newest abandonment counts.
-fn sort_records(records: &[Bytes]) -> Result<(Option<Abandoned>, Vec<Bytes>), ExecutionError> {
+fn sort_records(records: &[Bytes]) -> Result<(Option<Claim>, Vec<Bytes>), ExecutionError> {
     let mut abandoned = None;
     let mut votes = Vec::new();
     for record in records {
         match record.split_first() {
             Some((&RECORD_VOTE, vote)) => votes.push(record.slice_ref(vote)),
             Some((&RECORD_ABANDONED, mut bytes)) => {
-                let decoded = Abandoned::decode(&mut bytes)
+                let decoded = Claim::decode(&mut bytes)
                     .map_err(|error| ExecutionError::Damaged(format!("abandoned claim: {error}")))?;
                 abandoned = Some(decoded);
             }
