@@ -1,1 +1,5 @@
-//! it
+//! The integration tests, in one binary.
+
+mod e2e;
+mod kill;
+mod tidy;
