@@ -1,1 +1,3 @@
-//! x
+//! The node: wiring, and everything people touch.
+
+pub mod rpc;
