@@ -1,0 +1,1 @@
+//! Tests of the RPC over real sockets.
