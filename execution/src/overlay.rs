@@ -1,1 +1,347 @@
 //! Executed blocks that are not in the store yet, over a view of it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use alloy_primitives::{Address, B256, Bytes, U256};
+use alloy_trie::Nibbles;
+use causeway_chainspec::{Account, BlockId, Seal, StateDiff, StateError, StateReader};
+
+use crate::store::ExecutedBlock;
+use crate::trie::{TrieDiff, TrieReader};
+
+/// An executed block as a layer of state.
+#[derive(Debug, Clone)]
+pub struct Layer {
+    /// The block and what it changes.
+    pub executed: ExecutedBlock,
+    /// Index of each of its transactions.
+    txs: Arc<HashMap<B256, usize>>,
+}
+
+impl Layer {
+    /// Indexes a block.
+    pub fn new(executed: ExecutedBlock) -> Self {
+        let txs = executed.block.txs.iter().enumerate().map(|(at, tx)| (tx.hash, at)).collect();
+        Self { executed, txs: Arc::new(txs) }
+    }
+
+    /// The same layer with its seal.
+    pub fn sealed(&self, seal: Option<Seal>) -> Self {
+        let executed = ExecutedBlock { seal, ..self.executed.clone() };
+        Self { executed, txs: self.txs.clone() }
+    }
+
+    /// Both names and the number of its block.
+    pub fn id(&self) -> BlockId {
+        let block = &self.executed.block;
+        BlockId { number: block.header.number, claim: block.claim_hash, hash: block.hash }
+    }
+
+    /// Claim hash of its parent.
+    pub fn parent(&self) -> B256 {
+        self.executed.block.plan.claim.parent
+    }
+
+    /// Index of a transaction in it.
+    pub fn tx(&self, hash: B256) -> Option<usize> {
+        self.txs.get(&hash).copied()
+    }
+}
+
+/// State and trie as after the newest of some layers, each the child of the one before, the first
+/// the child of the block the base stands at. A read asks the layers newest first, so their
+/// number is kept small by whoever builds them.
+#[derive(Clone)]
+pub struct Overlay {
+    state: Arc<dyn StateReader>,
+    trie: Arc<dyn TrieReader>,
+    /// Oldest first.
+    layers: Vec<Arc<Layer>>,
+}
+
+impl Overlay {
+    /// Lays `layers`, oldest first, over a base.
+    pub fn new<B>(base: B, layers: Vec<Arc<Layer>>) -> Self
+    where
+        B: StateReader + TrieReader + 'static,
+    {
+        let base = Arc::new(base);
+        Self { state: base.clone(), trie: base, layers }
+    }
+}
+
+impl StateReader for Overlay {
+    fn account(&self, address: Address) -> Result<Option<Account>, StateError> {
+        for layer in self.layers.iter().rev() {
+            if let Some(diff) = layer.executed.diff.accounts.get(&address) {
+                return Ok(diff.account);
+            }
+        }
+        self.state.account(address)
+    }
+
+    fn slot(&self, address: Address, slot: U256) -> Result<U256, StateError> {
+        for layer in self.layers.iter().rev() {
+            if let Some(value) = slot_in(&layer.executed.diff, address, slot) {
+                return Ok(value);
+            }
+        }
+        self.state.slot(address, slot)
+    }
+
+    fn code(&self, hash: B256) -> Result<Option<Bytes>, StateError> {
+        for layer in self.layers.iter().rev() {
+            if let Some(code) = layer.executed.diff.codes.get(&hash) {
+                return Ok(Some(code.clone()));
+            }
+        }
+        self.state.code(hash)
+    }
+
+    fn block_hash(&self, number: u64) -> Result<Option<B256>, StateError> {
+        let Some(first) = self.layers.first() else { return self.state.block_hash(number) };
+        match number.checked_sub(first.id().number) {
+            Some(at) => Ok(self.layers.get(at as usize).map(|layer| layer.id().hash)),
+            None => self.state.block_hash(number),
+        }
+    }
+}
+
+impl TrieReader for Overlay {
+    fn account_node(&self, path: &Nibbles) -> Result<Option<Bytes>, StateError> {
+        for layer in self.layers.iter().rev() {
+            if let Some(node) = layer.executed.trie.accounts.get(path) {
+                return Ok(node.clone());
+            }
+        }
+        self.trie.account_node(path)
+    }
+
+    fn storage_node(&self, account: B256, path: &Nibbles) -> Result<Option<Bytes>, StateError> {
+        for layer in self.layers.iter().rev() {
+            if let Some(node) = storage_node_in(&layer.executed.trie, account, path) {
+                return Ok(node);
+            }
+        }
+        self.trie.storage_node(account, path)
+    }
+}
+
+/// What a diff says of a slot, if it says anything.
+fn slot_in(diff: &StateDiff, address: Address, slot: U256) -> Option<U256> {
+    let account = diff.accounts.get(&address)?;
+    let gone = account.wiped || account.account.is_none();
+    account.storage.get(&slot).copied().or(gone.then_some(U256::ZERO))
+}
+
+/// What a diff says of a storage node, if it says anything.
+fn storage_node_in(diff: &TrieDiff, account: B256, path: &Nibbles) -> Option<Option<Bytes>> {
+    let storage = diff.storages.get(&account)?;
+    storage.nodes.get(path).cloned().or(storage.wiped.then_some(None))
+}
+
+/// A diff that is still growing, over a snapshot.
+pub struct StateOver<'a> {
+    /// Asked first.
+    pub diff: &'a StateDiff,
+    /// Asked for what the diff does not mention.
+    pub below: &'a dyn StateReader,
+}
+
+impl StateReader for StateOver<'_> {
+    fn account(&self, address: Address) -> Result<Option<Account>, StateError> {
+        match self.diff.accounts.get(&address) {
+            Some(diff) => Ok(diff.account),
+            None => self.below.account(address),
+        }
+    }
+
+    fn slot(&self, address: Address, slot: U256) -> Result<U256, StateError> {
+        match slot_in(self.diff, address, slot) {
+            Some(value) => Ok(value),
+            None => self.below.slot(address, slot),
+        }
+    }
+
+    fn code(&self, hash: B256) -> Result<Option<Bytes>, StateError> {
+        match self.diff.codes.get(&hash) {
+            Some(code) => Ok(Some(code.clone())),
+            None => self.below.code(hash),
+        }
+    }
+
+    fn block_hash(&self, number: u64) -> Result<Option<B256>, StateError> {
+        self.below.block_hash(number)
+    }
+}
+
+/// Trie nodes of a block just hashed, over those of its parent.
+pub struct TrieOver<'a> {
+    /// Asked first.
+    pub diff: &'a TrieDiff,
+    /// Asked for what the diff does not mention.
+    pub below: &'a dyn TrieReader,
+}
+
+impl TrieReader for TrieOver<'_> {
+    fn account_node(&self, path: &Nibbles) -> Result<Option<Bytes>, StateError> {
+        match self.diff.accounts.get(path) {
+            Some(node) => Ok(node.clone()),
+            None => self.below.account_node(path),
+        }
+    }
+
+    fn storage_node(&self, account: B256, path: &Nibbles) -> Result<Option<Bytes>, StateError> {
+        match storage_node_in(self.diff, account, path) {
+            Some(node) => Ok(node),
+            None => self.below.storage_node(account, path),
+        }
+    }
+}
+
+/// Nothing: the state before genesis.
+#[derive(Debug, Clone, Copy)]
+pub struct Empty;
+
+impl StateReader for Empty {
+    fn account(&self, _: Address) -> Result<Option<Account>, StateError> {
+        Ok(None)
+    }
+    fn slot(&self, _: Address, _: U256) -> Result<U256, StateError> {
+        Ok(U256::ZERO)
+    }
+    fn code(&self, _: B256) -> Result<Option<Bytes>, StateError> {
+        Ok(None)
+    }
+    fn block_hash(&self, _: u64) -> Result<Option<B256>, StateError> {
+        Ok(None)
+    }
+}
+
+impl TrieReader for Empty {
+    fn account_node(&self, _: &Nibbles) -> Result<Option<Bytes>, StateError> {
+        Ok(None)
+    }
+    fn storage_node(&self, _: B256, _: &Nibbles) -> Result<Option<Bytes>, StateError> {
+        Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use alloy_consensus::Header;
+    use causeway_chainspec::{AccountDiff, Block, BlockBody, BlockPlan, Claim, ForcedCut};
+
+    use super::*;
+    use crate::trie::StorageTrieDiff;
+
+    const ALICE: Address = Address::repeat_byte(1);
+
+    fn layer(number: u64, diff: StateDiff, trie: TrieDiff) -> Arc<Layer> {
+        let claim = Claim {
+            identity: B256::ZERO,
+            number,
+            term: 0,
+            parent: B256::ZERO,
+            time_ms: number,
+            origin: None,
+            cut: ForcedCut::default(),
+            anchors: vec![],
+            inbound_root: B256::ZERO,
+            candidates_root: B256::ZERO,
+            takeover: None,
+        };
+        let claim_hash = claim.hash();
+        let plan =
+            BlockPlan { claim, body: BlockBody::default(), forced: vec![], candidates: vec![] };
+        let block = Arc::new(Block {
+            plan,
+            claim_hash,
+            header: Header { number, ..Default::default() },
+            hash: B256::with_last_byte(number as u8),
+            txs: vec![],
+            receipts: vec![],
+            skipped: vec![],
+            outbox: vec![],
+        });
+        let executed =
+            ExecutedBlock { block, seal: None, diff: Arc::new(diff), trie: Arc::new(trie) };
+        Arc::new(Layer::new(executed))
+    }
+
+    fn account(nonce: u64) -> Option<Account> {
+        Some(Account { nonce, ..Default::default() })
+    }
+
+    fn diff(account: Option<Account>, wiped: bool, slots: &[(u64, u64)]) -> StateDiff {
+        let storage = slots.iter().map(|(k, v)| (U256::from(*k), U256::from(*v))).collect();
+        let accounts = BTreeMap::from([(ALICE, AccountDiff { account, wiped, storage })]);
+        StateDiff { accounts, codes: BTreeMap::new() }
+    }
+
+    #[test]
+    fn the_newest_layer_wins_and_a_wiped_one_hides_what_is_below() {
+        let layers = vec![
+            layer(5, diff(account(1), false, &[(1, 10), (2, 20)]), TrieDiff::default()),
+            layer(6, diff(account(2), false, &[(1, 11)]), TrieDiff::default()),
+        ];
+        let overlay = Overlay::new(Empty, layers.clone());
+        assert_eq!(overlay.account(ALICE).unwrap(), account(2));
+        assert_eq!(overlay.slot(ALICE, U256::from(1)).unwrap(), U256::from(11));
+        assert_eq!(overlay.slot(ALICE, U256::from(2)).unwrap(), U256::from(20));
+        assert_eq!(overlay.account(Address::repeat_byte(9)).unwrap(), None);
+
+        let wiped = layer(7, diff(account(3), true, &[(3, 30)]), TrieDiff::default());
+        let overlay = Overlay::new(Empty, [layers.clone(), vec![wiped]].concat());
+        assert_eq!(overlay.slot(ALICE, U256::from(1)).unwrap(), U256::ZERO);
+        assert_eq!(overlay.slot(ALICE, U256::from(3)).unwrap(), U256::from(30));
+
+        let gone = layer(7, diff(None, false, &[]), TrieDiff::default());
+        let overlay = Overlay::new(Empty, [layers, vec![gone]].concat());
+        assert_eq!(overlay.account(ALICE).unwrap(), None);
+        assert_eq!(overlay.slot(ALICE, U256::from(2)).unwrap(), U256::ZERO);
+    }
+
+    #[test]
+    fn hashes_of_layers_are_found_by_number() {
+        let layers: Vec<_> =
+            (5..8).map(|n| layer(n, StateDiff::default(), TrieDiff::default())).collect();
+        let overlay = Overlay::new(Empty, layers);
+        assert_eq!(overlay.block_hash(6).unwrap(), Some(B256::with_last_byte(6)));
+        assert_eq!(overlay.block_hash(8).unwrap(), None);
+        assert_eq!(overlay.block_hash(4).unwrap(), None);
+    }
+
+    #[test]
+    fn trie_nodes_are_removed_replaced_and_wiped() {
+        let path = Nibbles::from_nibbles([1, 2]);
+        let other = Nibbles::from_nibbles([1, 3]);
+        let key = B256::repeat_byte(7);
+        let node = |byte: u8| Some(Bytes::from(vec![byte]));
+        let mut old = TrieDiff::default();
+        old.accounts.insert(path, node(1));
+        old.storages.insert(
+            key,
+            StorageTrieDiff {
+                wiped: false,
+                nodes: BTreeMap::from([(path, node(2)), (other, node(3))]),
+            },
+        );
+        let mut new = TrieDiff::default();
+        new.accounts.insert(path, None);
+        new.storages.insert(
+            key,
+            StorageTrieDiff { wiped: true, nodes: BTreeMap::from([(path, node(4))]) },
+        );
+        let below = Overlay::new(Empty, vec![layer(1, StateDiff::default(), old)]);
+        let over = TrieOver { diff: &new, below: &below };
+        assert_eq!(below.account_node(&path).unwrap(), node(1));
+        assert_eq!(over.account_node(&path).unwrap(), None);
+        assert_eq!(over.storage_node(key, &path).unwrap(), node(4));
+        assert_eq!(over.storage_node(key, &other).unwrap(), None);
+        assert_eq!(below.storage_node(key, &other).unwrap(), node(3));
+    }
+}

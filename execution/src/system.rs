@@ -1,1 +1,213 @@
 //! What the protocol itself does inside a block: fee state, EIP-2935 and EIP-4788 ring buffers, system modules.
+
+use std::sync::Arc;
+
+use alloy_eips::eip2935::{HISTORY_SERVE_WINDOW, HISTORY_STORAGE_ADDRESS};
+use alloy_eips::eip4788::BEACON_ROOTS_ADDRESS;
+use alloy_primitives::{Address, B256, TxKind, U256, address, keccak256};
+use causeway_chainspec::fees::FeeState;
+use causeway_chainspec::{
+    BlockEnv, BlockId, BlockPlan, CallOutcome, ChainSpec, Message, StateDiff, StateError,
+    StateReader, SystemCall, SystemModule, SystemState, Tx,
+};
+use op_alloy_consensus::TxDeposit;
+
+use crate::ExecutionError;
+
+/// Account whose storage holds what the protocol carries from block to block. It has code
+/// ([`SYSTEM_CODE`]), so that it is never empty (EIP-161).
+pub const SYSTEM_ACCOUNT: Address = address!("0xca00000000000000000000000000000000000001");
+/// `INVALID`: nobody can call it.
+pub const SYSTEM_CODE: [u8; 1] = [0xfe];
+/// Slot of the [`FeeState`].
+pub const FEE_SLOT: U256 = U256::ZERO;
+/// Slot of the total supply in wei.
+pub const SUPPLY_SLOT: U256 = U256::ONE;
+/// Ring length of EIP-4788 (`HISTORY_BUFFER_LENGTH`).
+const BEACON_ROOTS_WINDOW: u64 = 8191;
+
+/// The fee state as the last block left it.
+pub fn fee_state(state: &dyn StateReader) -> Result<FeeState, StateError> {
+    Ok(FeeState::from_slot(state.slot(SYSTEM_ACCOUNT, FEE_SLOT)?))
+}
+
+/// Wei in existence.
+pub fn supply(state: &dyn StateReader) -> Result<U256, StateError> {
+    state.slot(SYSTEM_ACCOUNT, SUPPLY_SLOT)
+}
+
+/// Environment of a block at a time on top of a state.
+pub fn env(
+    spec: &ChainSpec,
+    parent: &dyn StateReader,
+    number: u64,
+    time_ms: u64,
+    mix_hash: B256,
+) -> Result<BlockEnv, StateError> {
+    let fees = fee_state(parent)?.advance(&spec.gas, time_ms);
+    Ok(BlockEnv {
+        chain_id: spec.chain_id,
+        number,
+        time_ms,
+        fork: spec.fork_at(time_ms),
+        beneficiary: spec.fees.recipient,
+        gas_limit: spec.gas.limit,
+        gas_available: spec.gas.limit.min(fees.bucket_gas),
+        bytes_available: spec.gas.limit_bytes.min(fees.bucket_bytes),
+        base_fee: fees.base_fee(&spec.fees),
+        mix_hash,
+    })
+}
+
+/// What runs before a block's first candidate.
+#[derive(Debug, Default)]
+pub struct Opened {
+    /// Changes the protocol made itself.
+    pub diff: StateDiff,
+    /// System calls as transactions, in order.
+    pub calls: Vec<Arc<Tx>>,
+    /// How many of them are of each module.
+    shares: Vec<usize>,
+}
+
+/// Writes the ring buffers and asks each module, in order, for its calls.
+pub fn open(
+    modules: &[Arc<dyn SystemModule>],
+    parent: BlockId,
+    state: &dyn StateReader,
+    plan: &BlockPlan,
+) -> Result<Opened, ExecutionError> {
+    let mut opened = Opened::default();
+    let mut system = SystemState::new(state, &mut opened.diff);
+    write_rings(&mut system, parent, plan)?;
+    for module in modules {
+        let calls = module.open(&mut system, plan)?;
+        opened.shares.push(calls.len());
+        for call in calls {
+            let index = opened.calls.len() as u64;
+            opened.calls.push(Arc::new(deposit(call, plan, index)));
+        }
+    }
+    Ok(opened)
+}
+
+/// What the system contracts of EIP-2935 and EIP-4788 would store, written natively so that it
+/// is there on every VM.
+fn write_rings(
+    system: &mut SystemState<'_>,
+    parent: BlockId,
+    plan: &BlockPlan,
+) -> Result<(), StateError> {
+    let at = U256::from(parent.number % HISTORY_SERVE_WINDOW as u64);
+    system.set_slot(HISTORY_STORAGE_ADDRESS, at, parent.hash.into())?;
+    let seconds = plan.claim.time_ms / 1000;
+    let root = plan.claim.origin.map_or(B256::ZERO, |origin| origin.hash);
+    let at = seconds % BEACON_ROOTS_WINDOW;
+    system.set_slot(BEACON_ROOTS_ADDRESS, U256::from(at), U256::from(seconds))?;
+    system.set_slot(BEACON_ROOTS_ADDRESS, U256::from(at + BEACON_ROOTS_WINDOW), root.into())
+}
+
+/// A system call as a transaction of type 0x7E. Its source hash is
+/// keccak256(keccak256("causeway/system-call/1") || parent claim hash || number || index).
+fn deposit(call: SystemCall, plan: &BlockPlan, index: u64) -> Tx {
+    let mut source = keccak256("causeway/system-call/1").to_vec();
+    source.extend_from_slice(plan.claim.parent.as_slice());
+    source.extend_from_slice(&plan.claim.number.to_be_bytes());
+    source.extend_from_slice(&index.to_be_bytes());
+    Tx::deposit(TxDeposit {
+        source_hash: keccak256(source),
+        from: call.from,
+        to: TxKind::Call(call.to),
+        mint: call.mint,
+        value: call.value,
+        gas_limit: call.gas_limit,
+        is_system_transaction: false,
+        input: call.input,
+    })
+}
+
+/// What a block did, as far as closing it needs to know.
+pub struct Closing<'a> {
+    /// Its plan.
+    pub plan: &'a BlockPlan,
+    /// What [`open`] gave.
+    pub opened: &'a Opened,
+    /// Outcomes of the system calls, in order.
+    pub outcomes: &'a [CallOutcome],
+    /// Messages emitted.
+    pub emitted: &'a [Message],
+    /// Gas used by all transactions.
+    pub gas_used: u64,
+    /// Bytes of included transactions, system calls left out.
+    pub bytes: u64,
+    /// Wei minted by deposits.
+    pub minted: U256,
+    /// Wei that ceased to exist.
+    pub burnt: U256,
+}
+
+/// Closes a block: each module in order, then the fee state and the supply, into `diff`, which
+/// holds the whole block so far. Returns the Metalayer commitment.
+pub fn close(
+    spec: &ChainSpec,
+    modules: &[Arc<dyn SystemModule>],
+    state: &dyn StateReader,
+    closing: &Closing<'_>,
+    diff: &mut StateDiff,
+) -> Result<B256, ExecutionError> {
+    let mut system = SystemState::new(state, diff);
+    let mut commitment = None;
+    let mut rest = closing.outcomes;
+    for (module, share) in modules.iter().zip(&closing.opened.shares) {
+        let (own, later) = rest.split_at_checked(*share).ok_or_else(|| {
+            ExecutionError::Broken("the vm skipped a system call".into())
+        })?;
+        rest = later;
+        if let Some(made) = module.close(&mut system, own, closing.emitted)?
+            && commitment.replace(made).is_some()
+        {
+            return Err(ExecutionError::Broken("two modules made a commitment".into()));
+        }
+    }
+    let fees = FeeState::from_slot(system.slot(SYSTEM_ACCOUNT, FEE_SLOT)?)
+        .advance(&spec.gas, closing.plan.claim.time_ms)
+        .spend(closing.gas_used, closing.bytes);
+    system.set_slot(SYSTEM_ACCOUNT, FEE_SLOT, fees.to_slot())?;
+    let before = system.slot(SYSTEM_ACCOUNT, SUPPLY_SLOT)?;
+    let after = before
+        .checked_add(closing.minted)
+        .and_then(|sum| sum.checked_sub(closing.burnt))
+        .ok_or_else(|| ExecutionError::Broken("more wei burnt than there was".into()))?;
+    if after != before {
+        system.set_slot(SYSTEM_ACCOUNT, SUPPLY_SLOT, after)?;
+    }
+    check_supply(state, diff, closing.minted, closing.burnt)?;
+    Ok(commitment.unwrap_or_default())
+}
+
+/// Checks burnt = supply before + minted - sum of balance changes over one block's diff.
+fn check_supply(
+    before: &dyn StateReader,
+    diff: &StateDiff,
+    minted: U256,
+    burnt: U256,
+) -> Result<(), ExecutionError> {
+    // The sums are compared modulo 2^256, so that none can overflow.
+    let (mut had, mut has) = (minted, burnt);
+    for (address, account) in &diff.accounts {
+        let old = before.account(*address)?.map_or(U256::ZERO, |account| account.balance);
+        let new = account.account.map_or(U256::ZERO, |account| account.balance);
+        had = had.wrapping_add(old);
+        has = has.wrapping_add(new);
+    }
+    if had == has {
+        return Ok(());
+    }
+    Err(ExecutionError::Broken(format!(
+        "wei do not add up: {minted} minted, {burnt} burnt, balances moved from {had} to {has} \
+         with both counted in"
+    )))
+}
+
+#[cfg(test)]
+mod tests;

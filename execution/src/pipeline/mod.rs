@@ -1,15 +1,36 @@
 //! The only state transition: plan to executed block, committed in the log's order.
 
+mod build;
+mod execute;
+mod persist;
+mod recover;
+mod snapshot;
+#[cfg(test)]
+mod tests;
+
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use alloy_primitives::{Address, B256, Bytes, U256};
+use alloy_primitives::{B256, Bytes, U256};
 use causeway_chainspec::{
-    Account, Block, BlockEnv, BlockId, BlockPlan, ChainSpec, Seal, SealTuple, StateReader,
-    SystemModule, Tx,
+    Account, Block, BlockEnv, BlockPlan, ChainSpec, Seal, SealTuple, SkipReason, SystemModule, Tx,
 };
+use parking_lot::{Mutex, RwLock};
 
-use crate::{ExecutionError, Stop, Vm};
+use crate::log::{Accepted, BlockEntry, DerivedEntry, Entry, Log, UnderiveEntry, UnwindEntry};
+use crate::overlay::Layer;
+use crate::store::{Store, StoreConfig};
+use crate::{ExecutionError, Stop, Vm, system};
+pub use execute::MESSAGE_PASSER;
+use execute::{Parent, Rules};
+use persist::{Change, Persist};
+use snapshot::Picture;
+pub use snapshot::Snapshot;
+
+/// Executed blocks that may wait to be committed; the oldest beyond are forgotten.
+const MAX_EXECUTED: usize = 64;
+/// The store's file in the datadir.
+const STORE_FILE: &str = "store.redb";
 
 /// How to open a pipeline.
 #[derive(Clone)]
@@ -35,17 +56,20 @@ pub struct Recovered {
     pub accepted: Vec<Arc<Tx>>,
     /// Last thing this node signed.
     pub last_signed: Option<SealTuple>,
-    /// Records of the sequencer.
+    /// Records of the sequencer, oldest first, at least those since the last final block.
     pub votes: Vec<Bytes>,
 }
 
-/// Executes, commits and unwinds the blocks of one chain. Shared by reference between threads:
-/// reads never wait for a block being executed.
-pub struct Pipeline {}
-
-/// A consistent picture of the chain at one moment: committed blocks, whether on disk or not yet.
-#[derive(Clone)]
-pub struct Snapshot {}
+/// A block made by [`Pipeline::build`].
+#[derive(Debug, Clone)]
+pub struct Built {
+    /// The block; its plan holds only what was included, plus all forced entries.
+    pub block: Arc<Block>,
+    /// Candidates that were left out, and why; those not reached are in neither list.
+    pub skipped: Vec<(B256, SkipReason)>,
+    /// Transactions at which clean re-execution disagreed: never to be tried again.
+    pub quarantined: Vec<B256>,
+}
 
 /// A Merkle proof of an account and some slots (EIP-1186).
 #[derive(Debug, Clone)]
@@ -60,17 +84,158 @@ pub struct Proof {
     pub slots: Vec<(U256, U256, Vec<Bytes>)>,
 }
 
+/// Executes, commits and unwinds the blocks of one chain. Shared by reference between threads:
+/// reads never wait for a block being executed. Dropping it without [`Pipeline::close`] loses
+/// nothing that was acknowledged: the next start takes it from the log.
+pub struct Pipeline {
+    /// Dropped before `core`: its thread uses the store.
+    persist: Persist,
+    core: Arc<Core>,
+    /// Held while the chain changes, so that the log's order is the order of changes.
+    writer: Mutex<()>,
+}
+
+/// What the pipeline and its thread share.
+struct Core {
+    rules: Rules,
+    store: Store,
+    log: Log,
+    /// Executed and not committed, parents before children. Locked before `picture`.
+    executed: Mutex<Vec<Arc<Layer>>>,
+    picture: RwLock<Arc<Picture>>,
+    failed: OnceLock<String>,
+}
+
+impl Core {
+    fn picture(&self) -> Arc<Picture> {
+        self.picture.read().clone()
+    }
+
+    fn change_picture(&self, change: impl FnOnce(&mut Picture)) {
+        let mut picture = self.picture.write();
+        change(Arc::make_mut(&mut picture));
+    }
+
+    fn fail(&self, reason: String) {
+        // The first reason is the one that matters.
+        let _ = self.failed.set(reason);
+    }
+
+    fn healthy(&self) -> Result<(), ExecutionError> {
+        match self.failed.get() {
+            Some(reason) => Err(ExecutionError::Storage(reason.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// An executed block that is not committed.
+    fn executed(&self, claim: B256) -> Option<Arc<Layer>> {
+        self.executed.lock().iter().find(|layer| layer.id().claim == claim).cloned()
+    }
+
+    /// A block by claim hash, committed or not.
+    fn known(&self, claim: B256) -> Result<Option<Arc<Block>>, ExecutionError> {
+        if let Some(layer) = self.executed(claim) {
+            return Ok(Some(layer.executed.block.clone()));
+        }
+        let picture = self.picture();
+        let Some(number) = picture.number_of_claim(claim)? else { return Ok(None) };
+        match picture.layer(number) {
+            Some(layer) => Ok(Some(layer.executed.block.clone())),
+            None => Ok(picture.view.block(number)?),
+        }
+    }
+
+    /// The state a child of `claim` is executed on.
+    fn parent(&self, claim: B256) -> Result<Parent, ExecutionError> {
+        let executed = self.executed.lock();
+        let picture = self.picture();
+        let mut above = Vec::new();
+        let mut at = claim;
+        while let Some(layer) = executed.iter().find(|layer| layer.id().claim == at) {
+            above.push(layer.clone());
+            at = layer.parent();
+        }
+        drop(executed);
+        above.reverse();
+        let unknown = || ExecutionError::Unknown(format!("parent {claim}"));
+        let number = picture.number_of_claim(at)?.ok_or_else(unknown)?;
+        let id = match above.last() {
+            Some(layer) => layer.id(),
+            None => picture.id(number)?.ok_or_else(unknown)?,
+        };
+        let state = picture.overlay(number, &above)?.ok_or_else(|| {
+            ExecutionError::Unknown(format!("state of block {number}: it is pruned"))
+        })?;
+        Ok(Parent { id, state })
+    }
+
+    fn remember(&self, layer: Arc<Layer>) {
+        let mut executed = self.executed.lock();
+        let claim = layer.id().claim;
+        if executed.iter().any(|known| known.id().claim == claim) {
+            return;
+        }
+        if executed.len() == MAX_EXECUTED {
+            executed.remove(0);
+        }
+        executed.push(layer);
+    }
+
+    /// Changes the picture and forgets executed blocks that do not descend from `root`, at once.
+    fn change_chain(&self, root: B256, change: impl FnOnce(&mut Picture)) {
+        let mut executed = self.executed.lock();
+        self.change_picture(change);
+        let mut kept = vec![root];
+        executed.retain(|layer| {
+            let keep = kept.contains(&layer.parent()) && layer.id().claim != root;
+            if keep {
+                kept.push(layer.id().claim);
+            }
+            keep
+        });
+    }
+}
+
 impl Pipeline {
     /// Opens the datadir: creates genesis in an empty one, replays the log in another. Uses no
     /// network; compares header hashes.
     pub fn open(config: PipelineConfig) -> Result<(Self, Recovered), ExecutionError> {
-        let _ = config;
-        todo!()
+        let PipelineConfig { datadir, spec, modules, archive, history_blocks, cache_bytes } =
+            config;
+        std::fs::create_dir_all(&datadir)
+            .map_err(|error| ExecutionError::Storage(format!("{}: {error}", datadir.display())))?;
+        let identity = spec.identity();
+        let used = recover::check_identity(&datadir, identity)?;
+        let path = datadir.join(STORE_FILE);
+        if used && !path.exists() {
+            return Err(recover::lost_store(&datadir));
+        }
+        let vm = crate::open(&spec)?;
+        let store =
+            Store::open(&path, StoreConfig { identity, archive, history_blocks, cache_bytes })?;
+        let rules = Rules { spec, vm, modules };
+        let picture = recover::first_picture(&datadir, &store, &rules, used)?;
+        if !used {
+            recover::write_identity(&datadir, identity)?;
+        }
+        let core = Arc::new(Core {
+            rules,
+            store,
+            log: Log::open(&datadir.join("log"))?,
+            executed: Mutex::default(),
+            picture: RwLock::new(Arc::new(picture)),
+            failed: OnceLock::new(),
+        });
+        let persist = Persist::start(core.clone())?;
+        let pipeline = Self { persist, core, writer: Mutex::new(()) };
+        let recovered = pipeline.replay()?;
+        Ok((pipeline, recovered))
     }
 
     /// The VM.
     pub fn vm(&self) -> &Arc<dyn Vm> {
-        todo!()
+        &self.core.rules.vm
     }
 
     /// Environment of a block on `parent` (claim hash of an executed block) at a time.
@@ -81,45 +246,133 @@ impl Pipeline {
         time_ms: u64,
         mix_hash: B256,
     ) -> Result<BlockEnv, ExecutionError> {
-        let _ = (parent, number, time_ms, mix_hash);
-        todo!()
+        let parent = self.core.parent(parent)?;
+        Ok(system::env(&self.core.rules.spec, &parent.state, number, time_ms, mix_hash)?)
     }
 
     /// Executes a plan whose parent is committed or executed. Cached by claim hash.
     pub fn execute(&self, plan: BlockPlan) -> Result<Arc<Block>, ExecutionError> {
-        let _ = plan;
-        todo!()
+        self.core.healthy()?;
+        if let Some(block) = self.core.known(plan.claim.hash())? {
+            return Ok(block);
+        }
+        let parent = self.core.parent(plan.claim.parent)?;
+        let layer = Arc::new(self.core.rules.execute(&parent, plan)?);
+        self.core.remember(layer.clone());
+        Ok(layer.executed.block.clone())
     }
 
     /// Executes a draft, drops candidates that were skipped or not reached from its body, fixes
     /// the claim's roots, and re-executes the result from clean state. A mismatch drops the block
-    /// and names the transaction at which both runs part, in `quarantined`.
+    /// and tries again without the transaction at which both runs part, named in `quarantined`.
     pub fn build(&self, draft: BlockPlan, stop: &Stop) -> Result<Built, ExecutionError> {
-        let _ = (draft, stop);
-        todo!()
+        self.core.healthy()?;
+        let parent = self.core.parent(draft.claim.parent)?;
+        let built = self.core.rules.build(&parent, draft, stop)?;
+        let layer = Arc::new(built.layer);
+        self.core.remember(layer.clone());
+        Ok(Built {
+            block: layer.executed.block.clone(),
+            skipped: built.skipped,
+            quarantined: built.quarantined,
+        })
     }
 
     /// Makes an executed block the child of `latest`: durable in the log, then visible. Siblings
-    /// are dropped. With `signed`, the last-signed record is durable with it. Idempotent.
+    /// are dropped. With `signed`, the last-signed record is durable with it. Idempotent. Waits
+    /// while too many blocks wait for the store.
     pub fn commit(
         &self,
         claim: B256,
         seal: Option<Seal>,
         signed: Option<SealTuple>,
     ) -> Result<(), ExecutionError> {
-        let _ = (claim, seal, signed);
-        todo!()
+        let _writer = self.writer.lock();
+        self.core.healthy()?;
+        let picture = self.core.picture();
+        if picture.number_of_claim(claim)?.is_some() {
+            return Ok(());
+        }
+        let unknown = || ExecutionError::Unknown(format!("block {claim}"));
+        let layer = self.core.executed(claim).ok_or_else(unknown)?;
+        let latest = picture.heads.latest;
+        if layer.parent() != latest.claim {
+            return Err(ExecutionError::Unknown(format!(
+                "parent {}: block {} is the newest",
+                layer.parent(),
+                latest.number
+            )));
+        }
+        let mut entries: Vec<_> = signed.map(Entry::Signed).into_iter().collect();
+        let entry = BlockEntry::new(&layer.executed.block, seal.clone());
+        entries.push(Entry::Block(Box::new(entry)));
+        let end = self.core.log.append(&entries)?;
+        self.core.log.sync(end)?;
+        self.apply_block(layer, seal, end)
+    }
+
+    fn apply_block(
+        &self,
+        layer: Arc<Layer>,
+        seal: Option<Seal>,
+        end: u64,
+    ) -> Result<(), ExecutionError> {
+        let layer = Arc::new(layer.sealed(seal));
+        let id = layer.id();
+        self.core.change_chain(id.claim, |picture| {
+            picture.layers.push(layer.clone());
+            picture.heads.latest = id;
+        });
+        self.persist.send(Change::Block(layer), end)
     }
 
     /// Goes back to a committed block; returns the dropped blocks, oldest first. Refuses to go
     /// below `finalized`.
     pub fn unwind(&self, to: u64) -> Result<Vec<Arc<Block>>, ExecutionError> {
-        let _ = to;
-        todo!()
+        let _writer = self.writer.lock();
+        self.core.healthy()?;
+        let snapshot = self.snapshot();
+        let latest = snapshot.latest().number;
+        if to < snapshot.finalized().number {
+            return Err(ExecutionError::Broken(format!(
+                "unwind to block {to}, below the final block {}",
+                snapshot.finalized().number
+            )));
+        }
+        let unknown = |number: u64| ExecutionError::Unknown(format!("block {number}"));
+        let id = snapshot.id(to)?.ok_or_else(|| unknown(to))?;
+        if to == latest {
+            return Ok(vec![]);
+        }
+        let dropped = (to + 1..=latest)
+            .map(|number| snapshot.block(number)?.ok_or_else(|| unknown(number)))
+            .collect::<Result<_, _>>()?;
+        let entry = Entry::Unwind(UnwindEntry { to, claim: id.claim });
+        let end = self.core.log.append(&[entry])?;
+        self.core.log.sync(end)?;
+        self.apply_unwind(to, end)?;
+        Ok(dropped)
     }
 
-    /// Records derivation: safe and finalized block numbers (either never above `latest`) and
-    /// the deriver's record for a DA height. Durable with the next sync, not before.
+    fn apply_unwind(&self, to: u64, end: u64) -> Result<(), ExecutionError> {
+        let picture = self.core.picture();
+        let missing = || ExecutionError::Broken(format!("block {to} has no id"));
+        let id = picture.id(to)?.ok_or_else(missing)?;
+        let safe = if picture.heads.safe.number > to { id } else { picture.heads.safe };
+        self.persist.send(Change::Unwind { to, safe: safe.number }, end)?;
+        // Readers keep the old picture until the store has none of the dropped blocks.
+        self.persist.flush()?;
+        self.core.change_chain(id.claim, |picture| {
+            picture.layers.retain(|layer| layer.id().number <= to);
+            picture.heads.latest = id;
+            picture.heads.safe = safe;
+        });
+        Ok(())
+    }
+
+    /// Records derivation: safe and finalized block numbers (either never above `latest`, and
+    /// `finalized` never moves back) and the deriver's record for a DA height. Durable with the
+    /// next sync, not before.
     pub fn derived(
         &self,
         height: u64,
@@ -127,139 +380,93 @@ impl Pipeline {
         safe: u64,
         finalized: u64,
     ) -> Result<(), ExecutionError> {
-        let _ = (height, record, safe, finalized);
-        todo!()
+        let _writer = self.writer.lock();
+        self.core.healthy()?;
+        let heads = self.core.picture().heads;
+        if safe > heads.latest.number || finalized > safe {
+            return Err(ExecutionError::Broken(format!(
+                "heads out of order: finalized {finalized}, safe {safe}, latest {}",
+                heads.latest.number
+            )));
+        }
+        let finalized = finalized.max(heads.finalized.number);
+        let entry = DerivedEntry { height, record, safe, finalized };
+        let end = self.core.log.append(&[Entry::Derived(entry.clone())])?;
+        self.apply_derived(entry, end)
     }
 
-    /// Forgets derivation records above a DA height (a DA reorg).
+    fn apply_derived(&self, entry: DerivedEntry, end: u64) -> Result<(), ExecutionError> {
+        let DerivedEntry { height, record, safe, finalized } = entry;
+        let picture = self.core.picture();
+        let unknown = |number: u64| ExecutionError::Unknown(format!("block {number}"));
+        let safe_id = picture.id(safe)?.ok_or_else(|| unknown(safe))?;
+        let final_id = picture.id(finalized)?.ok_or_else(|| unknown(finalized))?;
+        self.core.change_picture(|picture| {
+            picture.heads.safe = safe_id;
+            picture.heads.finalized = final_id;
+            picture.derived.insert(height, record.clone());
+        });
+        self.persist.send(Change::Derived { height, record, safe, finalized }, end)
+    }
+
+    /// Forgets derivation records above a DA height (a DA reorg). Refuses to move `safe` below
+    /// `finalized` or above `latest`.
     pub fn underive(&self, height: u64, safe: u64) -> Result<(), ExecutionError> {
-        let _ = (height, safe);
-        todo!()
+        let _writer = self.writer.lock();
+        self.core.healthy()?;
+        let heads = self.core.picture().heads;
+        if safe < heads.finalized.number || safe > heads.latest.number {
+            return Err(ExecutionError::Broken(format!(
+                "derivation goes back to safe block {safe}, finalized is {}, latest {}",
+                heads.finalized.number, heads.latest.number
+            )));
+        }
+        let entry = UnderiveEntry { height, safe };
+        let end = self.core.log.append(&[Entry::Underive(entry)])?;
+        self.apply_underive(entry, end)
+    }
+
+    fn apply_underive(&self, entry: UnderiveEntry, end: u64) -> Result<(), ExecutionError> {
+        let UnderiveEntry { height, safe } = entry;
+        let unknown = || ExecutionError::Unknown(format!("block {safe}"));
+        let id = self.core.picture().id(safe)?.ok_or_else(unknown)?;
+        self.persist.send(Change::Underive { height, safe }, end)?;
+        self.persist.flush()?;
+        self.core.change_picture(|picture| picture.heads.safe = id);
+        Ok(())
     }
 
     /// Makes transactions durable before they are acknowledged: one grouped fdatasync.
     pub fn accept(&self, txs: &[Arc<Tx>]) -> Result<(), ExecutionError> {
-        let _ = txs;
-        todo!()
+        self.core.healthy()?;
+        let entries: Vec<_> = txs
+            .iter()
+            .map(|tx| Entry::Accepted(Accepted { raw: tx.raw.clone(), sender: tx.sender }))
+            .collect();
+        let end = self.core.log.append(&entries)?;
+        self.core.log.sync(end)
     }
 
     /// Appends a record of the sequencer; durable after [`Pipeline::sync`].
     pub fn append_vote(&self, record: Bytes) -> Result<(), ExecutionError> {
-        let _ = record;
-        todo!()
+        self.core.healthy()?;
+        self.core.log.append(&[Entry::Vote(record)]).map(|_| ())
     }
 
     /// One grouped fdatasync of the log.
     pub fn sync(&self) -> Result<(), ExecutionError> {
-        todo!()
+        self.core.healthy()?;
+        self.core.log.sync(self.core.log.end())
     }
 
     /// What users may see now. Cheap: taken for every request.
     pub fn snapshot(&self) -> Snapshot {
-        todo!()
+        Snapshot { picture: self.core.picture(), spec: self.core.rules.spec.clone() }
     }
 
     /// Writes everything to the store, so that the next start replays nothing.
     pub fn close(self) -> Result<(), ExecutionError> {
-        todo!()
-    }
-}
-
-/// A block made by [`Pipeline::build`].
-#[derive(Debug, Clone)]
-pub struct Built {
-    /// The block; its plan holds only what was included, plus all forced entries.
-    pub block: Arc<Block>,
-    /// Candidates that were left out, and why; those not reached are in neither list.
-    pub skipped: Vec<(B256, causeway_chainspec::SkipReason)>,
-    /// Transactions at which clean re-execution disagreed: never to be tried again.
-    pub quarantined: Vec<B256>,
-}
-
-impl Snapshot {
-    /// Newest block.
-    pub fn latest(&self) -> BlockId {
-        todo!()
-    }
-    /// Newest block derived from DA.
-    pub fn safe(&self) -> BlockId {
-        todo!()
-    }
-    /// Newest final block.
-    pub fn finalized(&self) -> BlockId {
-        todo!()
-    }
-    /// A block by number.
-    pub fn block(&self, number: u64) -> Result<Option<Arc<Block>>, ExecutionError> {
-        let _ = number;
-        todo!()
-    }
-    /// Header only.
-    pub fn header(&self, number: u64) -> Result<Option<alloy_consensus::Header>, ExecutionError> {
-        let _ = number;
-        todo!()
-    }
-    /// Seal of a block.
-    pub fn seal(&self, number: u64) -> Result<Option<Seal>, ExecutionError> {
-        let _ = number;
-        todo!()
-    }
-    /// Number of the canonical block with this header hash.
-    pub fn number_of_hash(&self, hash: B256) -> Result<Option<u64>, ExecutionError> {
-        let _ = hash;
-        todo!()
-    }
-    /// Number of the canonical block with this claim hash.
-    pub fn number_of_claim(&self, claim: B256) -> Result<Option<u64>, ExecutionError> {
-        let _ = claim;
-        todo!()
-    }
-    /// Ids of a block by number.
-    pub fn id(&self, number: u64) -> Result<Option<BlockId>, ExecutionError> {
-        let _ = number;
-        todo!()
-    }
-    /// Block and index of an included transaction.
-    pub fn tx(&self, hash: B256) -> Result<Option<(Arc<Block>, usize)>, ExecutionError> {
-        let _ = hash;
-        todo!()
-    }
-    /// State after a block; `None` if it is pruned or not there.
-    pub fn state(&self, number: u64) -> Result<Option<Arc<dyn StateReader>>, ExecutionError> {
-        let _ = number;
-        todo!()
-    }
-    /// Merkle proof after a block; `None` beyond the history window.
-    pub fn prove(
-        &self,
-        number: u64,
-        address: Address,
-        slots: &[U256],
-    ) -> Result<Option<Proof>, ExecutionError> {
-        let _ = (number, address, slots);
-        todo!()
-    }
-    /// Environment in which a call on top of a block runs: that block's own.
-    pub fn env(&self, number: u64) -> Result<Option<BlockEnv>, ExecutionError> {
-        let _ = number;
-        todo!()
-    }
-    /// Environment of the block that would come next at a time: what `pending` means.
-    pub fn next_env(&self, time_ms: u64) -> Result<BlockEnv, ExecutionError> {
-        let _ = time_ms;
-        todo!()
-    }
-    /// Oldest block whose state can be read.
-    pub fn oldest_state(&self) -> Result<u64, ExecutionError> {
-        todo!()
-    }
-    /// Derivation record of a DA height.
-    pub fn derived(&self, height: u64) -> Result<Option<Bytes>, ExecutionError> {
-        let _ = height;
-        todo!()
-    }
-    /// Newest derivation record.
-    pub fn last_derived(&self) -> Result<Option<(u64, Bytes)>, ExecutionError> {
-        todo!()
+        self.persist.flush()?;
+        self.core.healthy()
     }
 }

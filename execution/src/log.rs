@@ -1,1 +1,0 @@
-//! The durable log: everything a node must not forget, in order, before it acts on it.

@@ -1,0 +1,191 @@
+//! Frames in segment files: how one is laid out, and which end of a file is torn or damaged.
+//!
+//! Segment: 32 bytes (magic 8, start offset u64, first sequence u64, crc of the frame before u32,
+//! crc32c of the 28 bytes u32), then frames. Frame: length u32, crc32c u32, sequence u64, crc of
+//! the frame before u32, offset known durable when it was written u64, payload. All big-endian.
+//! The crc covers everything of the frame but itself, so frames are chained through it.
+
+use std::fs::{File, OpenOptions};
+use std::io::Read;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use crate::ExecutionError;
+
+/// Name and version of the format.
+const MAGIC: [u8; 8] = *b"CWAYLOG\x01";
+/// Bytes before the first frame.
+pub(super) const SEGMENT_HEADER: u64 = 32;
+/// Bytes before a frame's payload.
+pub(super) const FRAME_HEADER: usize = 28;
+
+/// Where the next frame goes, and what it is chained to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Cursor {
+    /// Bytes of frames before it, over all segments since the beginning.
+    pub(super) offset: u64,
+    /// Its sequence number.
+    pub(super) seq: u64,
+    /// Crc of the frame before it.
+    pub(super) prev: u32,
+}
+
+/// A frame that holds.
+pub(super) struct Frame<'a> {
+    /// What was appended.
+    pub(super) payload: &'a [u8],
+    /// Everything below was durable when this frame was written.
+    durable: u64,
+    seq: u64,
+    prev: u32,
+    crc: u32,
+}
+
+/// Appends a frame to `out` and moves the cursor behind it.
+pub(super) fn encode_frame(cursor: &mut Cursor, durable: u64, payload: &[u8], out: &mut Vec<u8>) {
+    let len = u32::try_from(payload.len()).expect("block limits keep payloads far below 4 GiB");
+    let mut chained = [0u8; 20];
+    chained[..8].copy_from_slice(&cursor.seq.to_be_bytes());
+    chained[8..12].copy_from_slice(&cursor.prev.to_be_bytes());
+    chained[12..].copy_from_slice(&durable.to_be_bytes());
+    let crc = frame_crc(len, &chained, payload);
+    out.extend_from_slice(&len.to_be_bytes());
+    out.extend_from_slice(&crc.to_be_bytes());
+    out.extend_from_slice(&chained);
+    out.extend_from_slice(payload);
+    cursor.offset += (FRAME_HEADER + payload.len()) as u64;
+    cursor.seq += 1;
+    cursor.prev = crc;
+}
+
+fn frame_crc(len: u32, chained: &[u8], payload: &[u8]) -> u32 {
+    let crc = crc32c::crc32c(&len.to_be_bytes());
+    crc32c::crc32c_append(crc32c::crc32c_append(crc, chained), payload)
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_be_bytes(bytes[at..at + 4].try_into().expect("four bytes"))
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    u64::from_be_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
+}
+
+/// The frame at the beginning of `bytes`, if its crc holds.
+fn decode_frame(bytes: &[u8]) -> Option<Frame<'_>> {
+    if bytes.len() < FRAME_HEADER {
+        return None;
+    }
+    let len = u32_at(bytes, 0);
+    let payload = bytes[FRAME_HEADER..].get(..len as usize)?;
+    let crc = u32_at(bytes, 4);
+    (frame_crc(len, &bytes[8..FRAME_HEADER], payload) == crc).then(|| Frame {
+        payload,
+        durable: u64_at(bytes, 20),
+        seq: u64_at(bytes, 8),
+        prev: u32_at(bytes, 16),
+        crc,
+    })
+}
+
+/// Visits the frames of a segment in order and returns the cursor behind the last that holds.
+pub(super) fn scan<'a>(
+    frames: &'a [u8],
+    mut cursor: Cursor,
+    visit: &mut dyn FnMut(Cursor, Frame<'a>) -> Result<(), ExecutionError>,
+) -> Result<Cursor, ExecutionError> {
+    let mut at = 0;
+    while let Some(frame) = decode_frame(&frames[at..]) {
+        if frame.seq != cursor.seq || frame.prev != cursor.prev {
+            break;
+        }
+        let bytes = FRAME_HEADER + frame.payload.len();
+        let next = Cursor {
+            offset: cursor.offset + bytes as u64,
+            seq: cursor.seq + 1,
+            prev: frame.crc,
+        };
+        visit(cursor, frame)?;
+        cursor = next;
+        at += bytes;
+    }
+    Ok(cursor)
+}
+
+/// Whether what begins at `cursor` and cannot be read was durable once: a frame behind it says
+/// so. A crash leaves only bytes that never were, in whatever order the disk took them.
+pub(super) fn was_durable(tail: &[u8], cursor: Cursor) -> bool {
+    let most = cursor.seq + (tail.len() / FRAME_HEADER) as u64;
+    (0..tail.len().saturating_sub(FRAME_HEADER)).any(|at| {
+        let seq = u64_at(tail, at + 8);
+        seq > cursor.seq
+            && seq <= most
+            && decode_frame(&tail[at..]).is_some_and(|frame| frame.durable > cursor.offset)
+    })
+}
+
+/// A segment's file, named by the offset it starts at.
+pub(super) fn path(dir: &Path, start: u64) -> PathBuf {
+    dir.join(format!("{start:020}.log"))
+}
+
+/// Start offsets of the segments in a directory, ascending.
+pub(super) fn list(dir: &Path) -> Result<Vec<u64>, ExecutionError> {
+    let mut starts = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(|error| storage(dir, &error))? {
+        let name = entry.map_err(|error| storage(dir, &error))?.file_name();
+        let Some(stem) = name.to_str().and_then(|name| name.strip_suffix(".log")) else { continue };
+        starts.extend(stem.parse::<u64>());
+    }
+    starts.sort_unstable();
+    Ok(starts)
+}
+
+/// Creates a segment durably: the file, its header and its name.
+pub(super) fn create(dir: &Path, cursor: Cursor) -> Result<File, ExecutionError> {
+    let path = path(dir, cursor.offset);
+    let mut header = MAGIC.to_vec();
+    header.extend_from_slice(&cursor.offset.to_be_bytes());
+    header.extend_from_slice(&cursor.seq.to_be_bytes());
+    header.extend_from_slice(&cursor.prev.to_be_bytes());
+    header.extend_from_slice(&crc32c::crc32c(&header).to_be_bytes());
+    let failed = |error: std::io::Error| storage(&path, &error);
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(&path)
+        .map_err(failed)?;
+    file.write_all_at(&header, 0).and_then(|()| file.sync_all()).map_err(failed)?;
+    sync_dir(dir)?;
+    Ok(file)
+}
+
+/// Reads a segment whole: the cursor of its first frame, and its frames. `None` if its header is
+/// not whole or not ours.
+pub(super) fn read(path: &Path) -> Result<Option<(Cursor, Vec<u8>)>, ExecutionError> {
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|mut file| file.read_to_end(&mut bytes))
+        .map_err(|error| storage(path, &error))?;
+    let size = SEGMENT_HEADER as usize;
+    if bytes.len() < size || bytes[..8] != MAGIC || crc32c::crc32c(&bytes[..28]) != u32_at(&bytes, 28)
+    {
+        return Ok(None);
+    }
+    let cursor =
+        Cursor { offset: u64_at(&bytes, 8), seq: u64_at(&bytes, 16), prev: u32_at(&bytes, 24) };
+    bytes.drain(..size);
+    Ok(Some((cursor, bytes)))
+}
+
+/// Makes names in a directory durable.
+pub(super) fn sync_dir(dir: &Path) -> Result<(), ExecutionError> {
+    File::open(dir).and_then(|file| file.sync_all()).map_err(|error| storage(dir, &error))
+}
+
+/// A failed write, read or sync, with the file it happened to.
+pub(super) fn storage(path: &Path, error: &std::io::Error) -> ExecutionError {
+    ExecutionError::Storage(format!("{}: {error}", path.display()))
+}

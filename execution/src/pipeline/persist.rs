@@ -1,0 +1,196 @@
+//! The thread that carries committed blocks from memory into the store, many at a time.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+
+use alloy_primitives::Bytes;
+
+use super::recover::still_needed;
+use super::{Core, snapshot::Picture};
+use crate::ExecutionError;
+use crate::overlay::Layer;
+use crate::store::Batch;
+
+/// Committed blocks (and other changes) that may wait; a commit beyond waits for the store.
+const QUEUE: usize = 32;
+/// Most changes of one store transaction.
+const BATCH: usize = 64;
+
+/// One change, in the log's order.
+pub(super) enum Change {
+    Block(Arc<Layer>),
+    Unwind { to: u64, safe: u64 },
+    Derived { height: u64, record: Bytes, safe: u64, finalized: u64 },
+    Underive { height: u64, safe: u64 },
+    /// Answers once everything before it is in the store.
+    Flush(SyncSender<()>),
+}
+
+/// A change, and the offset of the log behind its entry.
+pub(super) struct Job {
+    pub(super) change: Change,
+    pub(super) offset: u64,
+}
+
+/// Handle of the thread.
+pub(super) struct Persist {
+    jobs: Option<SyncSender<Job>>,
+    /// Raised to leave what waits to the log and the next start.
+    abandon: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Persist {
+    pub(super) fn start(core: Arc<Core>) -> Result<Self, ExecutionError> {
+        let (jobs, inbox) = sync_channel(QUEUE);
+        let abandon = Arc::new(AtomicBool::new(false));
+        let seen = abandon.clone();
+        let thread = std::thread::Builder::new()
+            .name("persist".into())
+            .spawn(move || run(&core, &inbox, &seen))
+            .map_err(|error| ExecutionError::Storage(format!("persist thread: {error}")))?;
+        Ok(Self { jobs: Some(jobs), abandon, thread: Some(thread) })
+    }
+
+    /// Hands a change over; waits while too many do.
+    pub(super) fn send(&self, change: Change, offset: u64) -> Result<(), ExecutionError> {
+        let jobs = self.jobs.as_ref().expect("only dropping takes it");
+        jobs.send(Job { change, offset }).map_err(|_| stopped())
+    }
+
+    /// Waits until everything handed over is in the store.
+    pub(super) fn flush(&self) -> Result<(), ExecutionError> {
+        let (reply, answer) = sync_channel(1);
+        self.send(Change::Flush(reply), 0)?;
+        answer.recv().map_err(|_| stopped())
+    }
+}
+
+impl Drop for Persist {
+    fn drop(&mut self) {
+        self.abandon.store(true, Ordering::Relaxed);
+        self.jobs = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic there was reported by the panic hook; nothing more can be done here.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn stopped() -> ExecutionError {
+    ExecutionError::Storage("the store is no longer written to".into())
+}
+
+fn run(core: &Core, inbox: &Receiver<Job>, abandon: &AtomicBool) {
+    while let Ok(job) = inbox.recv() {
+        let mut gathered = Gathered::new(core.picture().base.number);
+        gathered.add(job);
+        while gathered.changes < BATCH && gathered.replies.is_empty() {
+            match inbox.try_recv() {
+                Ok(job) => gathered.add(job),
+                Err(_) => break,
+            }
+        }
+        if abandon.load(Ordering::Relaxed) {
+            return;
+        }
+        if let Err(error) = gathered.write(core) {
+            tracing::error!(%error, "the store failed");
+            core.fail(error.to_string());
+            return;
+        }
+    }
+}
+
+/// Changes that become one store transaction.
+struct Gathered {
+    /// Newest block of the store, once `batch.unwind_to` is applied.
+    base: u64,
+    batch: Batch,
+    layers: Vec<Arc<Layer>>,
+    replies: Vec<SyncSender<()>>,
+    changes: usize,
+}
+
+impl Gathered {
+    fn new(base: u64) -> Self {
+        let (batch, layers, replies) = Default::default();
+        Self { base, batch, layers, replies, changes: 0 }
+    }
+
+    fn add(&mut self, job: Job) {
+        let batch = &mut self.batch;
+        match job.change {
+            Change::Block(layer) => {
+                batch.blocks.push(layer.executed.clone());
+                self.layers.push(layer);
+            }
+            Change::Unwind { to, safe } => {
+                self.layers.retain(|layer| layer.id().number <= to);
+                batch.blocks.truncate(self.layers.len());
+                if to < self.base {
+                    batch.unwind_to = Some(to);
+                    self.base = to;
+                }
+                batch.safe = Some(safe);
+            }
+            Change::Derived { height, record, safe, finalized } => {
+                batch.derived.push((height, record));
+                batch.safe = Some(safe);
+                batch.finalized = Some(finalized);
+            }
+            Change::Underive { height, safe } => {
+                batch.derived.retain(|(derived, _)| *derived <= height);
+                let above = batch.drop_derived_above.unwrap_or(height);
+                batch.drop_derived_above = Some(above.min(height));
+                batch.safe = Some(safe);
+            }
+            Change::Flush(reply) => return self.replies.push(reply),
+        }
+        self.changes += 1;
+        batch.log_offset = batch.log_offset.max(job.offset);
+    }
+
+    fn write(self, core: &Core) -> Result<(), ExecutionError> {
+        if self.changes > 0 {
+            // The store must never hold what the log may still lose.
+            core.log.sync(self.batch.log_offset)?;
+            core.store.commit(&self.batch)?;
+            self.show(core)?;
+            core.log.truncate(self.batch.log_offset, &mut |records| {
+                still_needed(&core.picture().view, records)
+            })?;
+        }
+        for reply in self.replies {
+            // Nobody waits any more if the caller's thread is gone.
+            let _ = reply.send(());
+        }
+        Ok(())
+    }
+
+    /// Puts the new view under the layers that are not in it.
+    fn show(&self, core: &Core) -> Result<(), ExecutionError> {
+        let missing = || ExecutionError::Damaged("the store lost its heads".into());
+        let stored = Picture::of(core.store.view()?)?.ok_or_else(missing)?;
+        let unwound = self.batch.unwind_to.is_some();
+        core.change_picture(|picture| {
+            picture.view = stored.view;
+            picture.base = stored.base;
+            if unwound {
+                picture.layers.clear();
+                picture.heads = stored.heads;
+            } else {
+                picture.layers.retain(|layer| layer.id().number > stored.base.number);
+            }
+            for (height, _) in &self.batch.derived {
+                picture.derived.remove(height);
+            }
+            if let Some(above) = self.batch.drop_derived_above {
+                picture.derived.retain(|height, _| *height <= above);
+            }
+        });
+        Ok(())
+    }
+}

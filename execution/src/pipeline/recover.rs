@@ -1,0 +1,237 @@
+//! Opening a datadir: identity, genesis, and the log's entries above what the store holds.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+
+use alloy_consensus::Transaction;
+use alloy_primitives::{B256, Bytes, keccak256};
+use causeway_chainspec::{SealTuple, StateReader};
+
+use super::execute::Rules;
+use super::snapshot::Picture;
+use super::{Pipeline, Recovered};
+use crate::ExecutionError;
+use crate::log::{Accepted, BlockEntry, Entry, Record, UnwindEntry};
+use crate::store::{Batch, Store, View};
+
+/// File that says which chain a datadir is of, so that a lost store is never taken for a new one.
+const IDENTITY_FILE: &str = "identity";
+
+/// Whether the datadir was used before; an error if for another chain.
+pub(super) fn check_identity(datadir: &Path, identity: B256) -> Result<bool, ExecutionError> {
+    let path = datadir.join(IDENTITY_FILE);
+    match std::fs::read_to_string(&path) {
+        Ok(text) if text.trim() == identity.to_string() => Ok(true),
+        Ok(text) => Err(ExecutionError::Datadir(format!(
+            "{} is of chain {:?}, the spec is of {identity}; use another datadir",
+            datadir.display(),
+            text.trim()
+        ))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(storage(&path, &error)),
+    }
+}
+
+/// Writes the identity file durably.
+pub(super) fn write_identity(datadir: &Path, identity: B256) -> Result<(), ExecutionError> {
+    let (path, draft) = (datadir.join(IDENTITY_FILE), datadir.join("identity.new"));
+    let write = || {
+        let mut file = File::create(&draft)?;
+        writeln!(file, "{identity}")?;
+        file.sync_all()?;
+        std::fs::rename(&draft, &path)?;
+        File::open(datadir)?.sync_all()
+    };
+    write().map_err(|error| storage(&path, &error))
+}
+
+/// What the store holds; genesis is executed and committed if the datadir is new.
+pub(super) fn first_picture(
+    datadir: &Path,
+    store: &Store,
+    rules: &Rules,
+    used: bool,
+) -> Result<Picture, ExecutionError> {
+    if let Some(picture) = Picture::of(store.view()?)? {
+        return Ok(picture);
+    }
+    if used {
+        return Err(lost_store(datadir));
+    }
+    let genesis = rules.genesis()?;
+    let blocks = vec![genesis.executed];
+    store.commit(&Batch {
+        blocks,
+        safe: Some(0),
+        finalized: Some(0),
+        ..Default::default()
+    })?;
+    let lost = || ExecutionError::Broken("the store does not hold what it was given".into());
+    Picture::of(store.view()?)?.ok_or_else(lost)
+}
+
+/// The datadir was in use, and its store is gone or empty.
+pub(super) fn lost_store(datadir: &Path) -> ExecutionError {
+    ExecutionError::Damaged(format!(
+        "{} belonged to a chain, but its store is missing or empty; restore it from a backup, or \
+         move the datadir away and derive the chain again from DA",
+        datadir.display()
+    ))
+}
+
+fn storage(path: &Path, error: &std::io::Error) -> ExecutionError {
+    ExecutionError::Storage(format!("{}: {error}", path.display()))
+}
+
+/// What the log still knows besides blocks, by age; copies of one entry count once.
+#[derive(Default)]
+struct Kept {
+    accepted: BTreeMap<u64, Accepted>,
+    votes: BTreeMap<u64, Bytes>,
+    signed: BTreeMap<u64, SealTuple>,
+}
+
+impl Pipeline {
+    /// Applies the log's entries the store does not hold, and collects what the log alone knows.
+    pub(super) fn replay(&self) -> Result<Recovered, ExecutionError> {
+        let core = &self.core;
+        let from = core.picture().view.log_offset()?;
+        if core.log.end() < from || core.log.start() > from {
+            return Err(ExecutionError::Damaged(format!(
+                "the log holds offsets {} to {}, the store was written up to {from}; restore both \
+                 from one backup, or move the datadir away and derive the chain again from DA",
+                core.log.start(),
+                core.log.end()
+            )));
+        }
+        let mut kept = Kept::default();
+        core.log.replay(0, &mut |record| match record.entry {
+            Entry::Accepted(accepted) => {
+                kept.accepted.insert(record.first, accepted);
+                Ok(())
+            }
+            Entry::Signed(tuple) => {
+                kept.signed.insert(record.first, tuple);
+                Ok(())
+            }
+            Entry::Vote(vote) => {
+                kept.votes.insert(record.first, vote);
+                Ok(())
+            }
+            entry if record.offset >= from => self.redo(entry, record.end),
+            _ => Ok(()),
+        })?;
+        let snapshot = self.snapshot();
+        let mut recovered = Recovered {
+            last_signed: kept.signed.last_key_value().map(|(_, tuple)| *tuple),
+            votes: kept.votes.into_values().collect(),
+            ..Default::default()
+        };
+        let mut seen = HashSet::new();
+        for accepted in kept.accepted.into_values() {
+            let hash = keccak256(&accepted.raw);
+            if seen.insert(hash) && snapshot.tx(hash)?.is_none() {
+                recovered.accepted.push(Arc::new(accepted.tx()?));
+            }
+        }
+        Ok(recovered)
+    }
+
+    /// Does again what an entry says was done.
+    fn redo(&self, entry: Entry, end: u64) -> Result<(), ExecutionError> {
+        match entry {
+            Entry::Block(entry) => self.redo_block(*entry, end),
+            Entry::Unwind(UnwindEntry { to, claim }) => {
+                let id = self.core.picture().id(to)?;
+                if id.is_none_or(|id| id.claim != claim) {
+                    return Err(ExecutionError::Damaged(format!(
+                        "the log goes back to block {to}, {claim}, which is not in the store"
+                    )));
+                }
+                self.apply_unwind(to, end)
+            }
+            Entry::Derived(entry) => self.apply_derived(entry, end),
+            Entry::Underive(entry) => self.apply_underive(entry, end),
+            Entry::Accepted(_) | Entry::Signed(_) | Entry::Vote(_) | Entry::Publish(_) => Ok(()),
+        }
+    }
+
+    fn redo_block(&self, entry: BlockEntry, end: u64) -> Result<(), ExecutionError> {
+        let number = entry.claim.number;
+        let block = self.execute(entry.plan()?)?;
+        if block.hash != entry.hash {
+            return Err(ExecutionError::Damaged(format!(
+                "block {number} was {} when it was logged and is {} now: this binary or its spec \
+                 is not the one that made it, or state is damaged; nothing was changed",
+                entry.hash, block.hash
+            )));
+        }
+        let latest = self.core.picture().heads.latest;
+        if entry.claim.parent != latest.claim {
+            return Err(ExecutionError::Damaged(format!(
+                "logged block {number} does not follow block {}",
+                latest.number
+            )));
+        }
+        let layer = self.core.executed(block.claim_hash).ok_or_else(|| {
+            ExecutionError::Broken("a block just executed is not there".into())
+        })?;
+        self.apply_block(layer, entry.seal.into_iter().next(), end)
+    }
+}
+
+/// Chooses the entries that must outlive their segment: transactions neither in a final block nor
+/// overtaken by one, the newest record of each signer, votes since the last final block.
+pub(super) fn still_needed(
+    view: &View,
+    records: Vec<Record>,
+) -> Result<Vec<Record>, ExecutionError> {
+    let Some(heads) = view.heads()? else { return Ok(records) };
+    let finalized = heads.finalized.number;
+    let state: Option<Arc<dyn StateReader>> = if finalized == heads.latest.number {
+        Some(Arc::new(view.clone()))
+    } else {
+        view.at(finalized)?.map(|view| Arc::new(view) as Arc<dyn StateReader>)
+    };
+    let newest = |kind: fn(&Entry) -> bool| {
+        records.iter().filter(|record| kind(&record.entry)).map(|record| record.first).max()
+    };
+    let signed = newest(|entry| matches!(entry, Entry::Signed(_)));
+    let published = newest(|entry| matches!(entry, Entry::Publish(_)));
+    let is_final = |record: &&Record| match &record.entry {
+        Entry::Block(block) => block.claim.number <= finalized,
+        _ => false,
+    };
+    let settled = records.iter().filter(is_final).map(|record| record.first).max().unwrap_or(0);
+    let mut kept = Vec::new();
+    for record in records {
+        let keep = match &record.entry {
+            Entry::Accepted(accepted) => is_live(view, state.as_deref(), finalized, accepted)?,
+            Entry::Vote(_) => record.first >= settled,
+            Entry::Signed(_) => Some(record.first) == signed,
+            Entry::Publish(_) => Some(record.first) == published,
+            _ => false,
+        };
+        if keep {
+            kept.push(record);
+        }
+    }
+    Ok(kept)
+}
+
+fn is_live(
+    view: &View,
+    state: Option<&dyn StateReader>,
+    finalized: u64,
+    accepted: &Accepted,
+) -> Result<bool, ExecutionError> {
+    if view.tx(keccak256(&accepted.raw))?.is_some_and(|(number, _)| number <= finalized) {
+        return Ok(false);
+    }
+    let Some(state) = state else { return Ok(true) };
+    let next = state.account(accepted.sender)?.map_or(0, |account| account.nonce);
+    Ok(accepted.tx()?.envelope.nonce() >= next)
+}
