@@ -40,7 +40,8 @@ pub(super) fn walk(
             TrieNode::Branch(node) => {
                 let Some(nibble) = key.get(path.len()) else { return Ok((proof, None)) };
                 path.push(nibble);
-                let child = node.as_ref().children().nth(usize::from(nibble));
+                let node = node.as_ref();
+                let child = node.children().nth(usize::from(nibble));
                 match child.and_then(|(_, child)| child) {
                     Some(child) => child.clone(),
                     None => return Ok((proof, None)),

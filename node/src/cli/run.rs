@@ -56,9 +56,9 @@ pub struct Run {
     /// Keep the state of every block.
     #[arg(long)]
     archive: bool,
-    /// Allow any web page to read from this node (CORS).
+    /// Origin of web pages that may call this node (CORS); `*` for all. May be given again.
     #[arg(long)]
-    cors_any: bool,
+    origin: Vec<String>,
     /// Form of log lines.
     #[arg(long, value_enum, default_value_t)]
     log: LogFormat,
@@ -113,7 +113,7 @@ impl Run {
             history_blocks: file.store.history_blocks.unwrap_or(DEFAULT_HISTORY),
             cache_bytes: file.store.cache_mib.unwrap_or(DEFAULT_CACHE_MIB) << 20,
         };
-        let rpc = RpcConfig { cors_any: self.cors_any, ..RpcConfig::default() };
+        let rpc = RpcConfig { origins: self.origin, ..RpcConfig::default() };
         block_on(async move {
             let service = start_da(file.da_service, settings.spec.da.interval_ms, clock).await?;
             let running = tasks::start(settings, listener, rpc).await?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use alloy_primitives::{Address, B256, Bytes};
 use async_trait::async_trait;
 use causeway_chainspec::{ChainSpec, Heads, Tx};
-use causeway_execution::Vm;
+use causeway_execution::{ExecutionError, Vm};
 use tokio::sync::{broadcast, watch};
 
 use super::Node;
@@ -67,6 +67,10 @@ impl Backend for Node {
 
     fn new_blocks(&self) -> broadcast::Receiver<BlockEvent> {
         self.blocks()
+    }
+
+    fn feed_block(&self, number: u64) -> Result<Option<Bytes>, ExecutionError> {
+        self.feed_block(number)
     }
 
     fn sync_status(&self) -> Option<SyncStatus> {

@@ -149,7 +149,7 @@ impl Node {
     }
 
     /// The block of a number as the feed carries it; `None` if it has no seal or is not there.
-    pub fn feed_block(&self, number: u64) -> Result<Option<Bytes>, NodeError> {
+    pub fn feed_block(&self, number: u64) -> Result<Option<Bytes>, ExecutionError> {
         let snapshot = self.pipeline.snapshot();
         let (Some(block), Some(seal)) = (snapshot.block(number)?, snapshot.seal(number)?) else {
             return Ok(None);

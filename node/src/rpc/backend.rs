@@ -43,6 +43,8 @@ pub trait Backend: Send + Sync + 'static {
     fn new_pending(&self) -> broadcast::Receiver<Arc<Tx>>;
     /// Blocks in the order in which `latest` takes them, and takes them back.
     fn new_blocks(&self) -> broadcast::Receiver<BlockEvent>;
+    /// A sealed block as the feed carries it; `None` if it has no seal.
+    fn feed_block(&self, number: u64) -> Result<Option<Bytes>, ExecutionError>;
     /// Progress while the node is behind; `None` when it is not.
     fn sync_status(&self) -> Option<SyncStatus>;
     /// What an operator wants to know at a glance.

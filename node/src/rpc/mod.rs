@@ -12,6 +12,7 @@ mod eth_logs;
 mod eth_state;
 mod eth_submit;
 mod eth_subscribe;
+mod feed;
 mod json;
 mod names;
 mod net;
@@ -64,6 +65,7 @@ const MODULES: &[(&str, Register)] = &[
     ("rpc", web3::register_rpc),
     ("txpool", txpool::register),
     ("rollup", rollup::register),
+    ("rollup", feed::register),
 ];
 
 /// Limits and manners of one RPC server.

@@ -121,7 +121,7 @@ async fn start_node(
         cache_bytes: DEFAULT_CACHE_MIB << 20,
     };
     let listener = listen(SocketAddr::new(options.http.ip(), port))?;
-    let rpc = RpcConfig { cors_any: true, ..RpcConfig::default() };
+    let rpc = RpcConfig { origins: vec!["*".into()], ..RpcConfig::default() };
     tasks::start(settings, listener, rpc).await.map_err(node_error)
 }
 
