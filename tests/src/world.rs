@@ -8,7 +8,7 @@ use alloy_primitives::{B256, Bytes};
 use alloy_signer::SignerSync;
 use causeway_chainspec::spec::presets;
 use causeway_chainspec::{Block, ChainSpec, Clock, Seal, SealTuple, SystemModule};
-use causeway_consensus::mempool::PoolLimits;
+use causeway_consensus::mempool::Limits;
 use causeway_consensus::{BuildRequest, Chain, ChainError};
 use causeway_da::codec::{self, EncodeOptions};
 use causeway_da::memory::MemoryDa;
@@ -81,7 +81,7 @@ impl World {
             poster_key: keys.then(|| presets::dev_key(presets::POSTER)),
             sequencer_url: None,
             modules: self.modules.clone(),
-            pool: PoolLimits::default(),
+            pool: Limits::default(),
             archive: false,
             history_blocks: 1024,
             cache_bytes: 16 << 20,

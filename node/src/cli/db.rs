@@ -98,7 +98,10 @@ impl Db {
                 pipeline.close()?;
                 drop(pipeline);
                 let verified = datadir.store()?.verify()?;
-                println!("{verified}");
+                println!(
+                    "{} blocks, {} accounts, {} slots, {} trie nodes; state root {} holds",
+                    verified.blocks, verified.accounts, verified.slots, verified.nodes, verified.state_root
+                );
             }
             DbCommand::Unwind { datadir, to } => {
                 let (_, pipeline) = datadir.open()?;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use causeway_chainspec::Clock;
-use causeway_consensus::mempool::PoolLimits;
+use causeway_consensus::mempool::Limits;
 use causeway_da::local::{LocalConfig, LocalDa, serve};
 use clap::Args;
 use eyre::{WrapErr, eyre};
@@ -108,7 +108,7 @@ impl Run {
             poster_key,
             sequencer_url: self.sequencer.clone().or(file.sequencer.clone()),
             modules: Vec::new(),
-            pool: PoolLimits::default(),
+            pool: Limits::default(),
             archive: self.archive || file.store.archive.unwrap_or(false),
             history_blocks: file.store.history_blocks.unwrap_or(DEFAULT_HISTORY),
             cache_bytes: file.store.cache_mib.unwrap_or(DEFAULT_CACHE_MIB) << 20,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use causeway_chainspec::spec::presets;
 use causeway_chainspec::{ChainSpec, Clock};
-use causeway_consensus::mempool::PoolLimits;
+use causeway_consensus::mempool::Limits;
 use causeway_da::local::{LocalConfig, LocalDa, serve};
 use eyre::{WrapErr, eyre};
 use tokio_util::sync::CancellationToken;
@@ -115,7 +115,7 @@ async fn start_node(
         poster_key: is_sequencer.then(|| presets::dev_key(presets::POSTER)),
         sequencer_url: feed,
         modules: Vec::new(),
-        pool: PoolLimits::default(),
+        pool: Limits::default(),
         archive: false,
         history_blocks: DEFAULT_HISTORY,
         cache_bytes: DEFAULT_CACHE_MIB << 20,
