@@ -1,24 +1,51 @@
 //! redb: the state of a chain after a prefix of the log, in one file, one transaction a commit.
+//!
+//! Beside the database lies a small file, `identity`: the schema and the chain's identity, written
+//! once the genesis block is durable. From then on a database that is missing, empty, damaged or
+//! without blocks is damage and is refused; it never becomes a new genesis. Refused as well: the
+//! store of another chain, of a newer schema, and one that another process has open.
 
-use std::path::Path;
+mod check;
+mod codec;
+mod commit;
+mod historic;
+mod meta;
+mod open;
+mod tables;
+#[cfg(test)]
+mod tests;
+mod undo;
+mod view;
+
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use alloy_primitives::{Address, U256};
 use alloy_primitives::{B256, Bytes};
-use alloy_trie::Nibbles;
-use causeway_chainspec::{Account, Block, BlockId, Seal, StateDiff, StateError, StateReader};
+use causeway_chainspec::{Block, BlockId, Seal, StateDiff};
+use parking_lot::Mutex;
 
 use crate::ExecutionError;
-use crate::trie::{TrieDiff, TrieReader};
+use crate::trie::TrieDiff;
+
+pub use check::{TableStats, Verified};
+pub use historic::HistoricView;
+pub use tables::SCHEMA;
+pub use view::View;
+
+/// Least blocks of undo kept below `finalized`, whatever the config says.
+pub const MIN_HISTORY_BLOCKS: u64 = 128;
 
 /// How to open a store.
 #[derive(Debug, Clone)]
 pub struct StoreConfig {
     /// Chain identity; pinned in the store.
     pub identity: B256,
-    /// Keep flat history of every block, not only of the window.
+    /// Keep flat history of every block, not only of the window. Once on, a store stays an
+    /// archive: turning it off would leave a hole that nothing can fill again.
     pub archive: bool,
-    /// Blocks of undo (and so of history and proofs) kept below `finalized`; at least 128.
+    /// Blocks of undo (and so of history and proofs) kept below `finalized`; at least
+    /// [`MIN_HISTORY_BLOCKS`].
     pub history_blocks: u64,
     /// redb cache.
     pub cache_bytes: usize,
@@ -51,7 +78,7 @@ pub struct StoredHeads {
 /// One atomic step of the store: applied whole or not at all, in the order of the fields.
 #[derive(Debug, Default)]
 pub struct Batch {
-    /// Undo blocks above this number first.
+    /// Undo blocks above this number first. `safe` goes back with them if it was above.
     pub unwind_to: Option<u64>,
     /// Blocks to add, each the child of the one before.
     pub blocks: Vec<ExecutedBlock>,
@@ -59,11 +86,11 @@ pub struct Batch {
     pub drop_derived_above: Option<u64>,
     /// Derivation records to add: (DA height, bytes of the deriver's own format).
     pub derived: Vec<(u64, Bytes)>,
-    /// Derivation records below this DA height may be pruned.
+    /// Derivation records below this DA height may be pruned; the newest one always stays.
     pub prune_derived_below: Option<u64>,
     /// Safe and finalized block numbers afterwards, if they move.
     pub safe: Option<u64>,
-    /// As above.
+    /// As above; never moves back.
     pub finalized: Option<u64>,
     /// Log offset: the store holds everything of the log below it.
     pub log_offset: u64,
@@ -71,153 +98,73 @@ pub struct Batch {
 
 /// The store of one chain. One process at a time; a second is refused.
 #[derive(Debug)]
-pub struct Store {}
+pub struct Store {
+    db: redb::Database,
+    config: StoreConfig,
+    /// Identity file still to be written: there is no genesis block yet.
+    unnamed: Mutex<Option<PathBuf>>,
+    /// A write or a sync failed: what is on disk is unknown until it is read again.
+    failed: AtomicBool,
+}
 
 impl Store {
-    /// Opens or creates `path`; see the module's documentation for what is refused.
+    /// Opens or creates the database at `path` (in a directory, `state.redb`), with the identity
+    /// file beside it; the module's documentation says what is refused.
     pub fn open(path: &Path, config: StoreConfig) -> Result<Self, ExecutionError> {
-        let _ = (path, config);
-        todo!()
+        let (db, unnamed) = open::open(path, &config)?;
+        Ok(Self { db, config, unnamed: Mutex::new(unnamed), failed: AtomicBool::new(false) })
     }
-    /// A consistent snapshot.
+
+    /// Opens a store on a storage of the caller's, without an identity file. For tests.
+    pub fn with_backend(
+        backend: impl redb::StorageBackend,
+        config: StoreConfig,
+    ) -> Result<Self, ExecutionError> {
+        let db = open::with_backend(backend, &config)?;
+        Ok(Self { db, config, unnamed: Mutex::new(None), failed: AtomicBool::new(false) })
+    }
+
+    /// A consistent snapshot. Takes some tens of microseconds: keep it, and clone it.
     pub fn view(&self) -> Result<View, ExecutionError> {
-        todo!()
+        View::open(&self.db)
     }
-    /// Applies a batch durably, in one transaction.
+
+    /// Applies a batch durably, in one transaction. `Broken` if the batch contradicts the store:
+    /// then nothing is written. After any other error the store takes no more commits; open it
+    /// again to learn what is on disk (the state before the batch, or after it).
     pub fn commit(&self, batch: &Batch) -> Result<(), ExecutionError> {
-        let _ = batch;
-        todo!()
+        if self.failed.load(Ordering::Acquire) {
+            return Err(ExecutionError::Storage("an earlier write failed".into()));
+        }
+        let result = commit::commit(&self.db, batch, &self.config).and_then(|has_blocks| {
+            let mut unnamed = self.unnamed.lock();
+            if let Some(file) = unnamed.as_ref().filter(|_| has_blocks) {
+                open::write_identity(file, self.config.identity)?;
+                *unnamed = None;
+            }
+            Ok(())
+        });
+        if !matches!(result, Ok(()) | Err(ExecutionError::Broken(_))) {
+            self.failed.store(true, Ordering::Release);
+        }
+        result
     }
-}
 
-/// A consistent snapshot of a [`Store`]: never changes, never blocks the writer. Cheap to clone.
-#[derive(Debug, Clone)]
-pub struct View {}
+    /// Every table: name, rows, bytes of keys and values.
+    pub fn stats(&self) -> Result<Vec<TableStats>, ExecutionError> {
+        check::stats(&self.view()?)
+    }
 
-impl View {
-    /// Heads, or `None` before the genesis block is committed.
-    pub fn heads(&self) -> Result<Option<StoredHeads>, StateError> {
-        todo!()
+    /// Reads everything and compares: the blocks' links and indexes, the state root recomputed
+    /// from flat accounts and storage, and every trie node. `Damaged` names the first difference.
+    /// Takes as long as the store is large, and about 150 bytes of memory an account.
+    pub fn verify(&self) -> Result<Verified, ExecutionError> {
+        check::verify(&self.view()?)
     }
-    /// Everything of the log below this offset is in the store.
-    pub fn log_offset(&self) -> Result<u64, StateError> {
-        todo!()
-    }
-    /// A block by number.
-    pub fn block(&self, number: u64) -> Result<Option<Arc<Block>>, StateError> {
-        let _ = number;
-        todo!()
-    }
-    /// Its seal.
-    pub fn seal(&self, number: u64) -> Result<Option<Seal>, StateError> {
-        let _ = number;
-        todo!()
-    }
-    /// Number of the block with this header hash.
-    pub fn number_of_hash(&self, hash: B256) -> Result<Option<u64>, StateError> {
-        let _ = hash;
-        todo!()
-    }
-    /// Number of the block with this claim hash.
-    pub fn number_of_claim(&self, claim: B256) -> Result<Option<u64>, StateError> {
-        let _ = claim;
-        todo!()
-    }
-    /// Claim hash and header hash of a block by number, without its body.
-    pub fn id(&self, number: u64) -> Result<Option<BlockId>, StateError> {
-        let _ = number;
-        todo!()
-    }
-    /// Where a transaction is: block number and index in it.
-    pub fn tx(&self, hash: B256) -> Result<Option<(u64, u64)>, StateError> {
-        let _ = hash;
-        todo!()
-    }
-    /// Header and logs bloom only, for log search.
-    pub fn header(&self, number: u64) -> Result<Option<alloy_consensus::Header>, StateError> {
-        let _ = number;
-        todo!()
-    }
-    /// Derivation record of a DA height.
-    pub fn derived(&self, height: u64) -> Result<Option<Bytes>, StateError> {
-        let _ = height;
-        todo!()
-    }
-    /// The newest derivation record.
-    pub fn last_derived(&self) -> Result<Option<(u64, Bytes)>, StateError> {
-        todo!()
-    }
-    /// Oldest block whose state can still be read.
-    pub fn oldest_state(&self) -> Result<u64, StateError> {
-        todo!()
-    }
-    /// State and trie as after an earlier block, within the undo window (state also in archive).
-    pub fn at(&self, number: u64) -> Result<Option<HistoricView>, StateError> {
-        let _ = number;
-        todo!()
-    }
-}
 
-impl StateReader for View {
-    fn account(&self, address: Address) -> Result<Option<Account>, StateError> {
-        let _ = address;
-        todo!()
-    }
-    fn slot(&self, address: Address, slot: U256) -> Result<U256, StateError> {
-        let _ = (address, slot);
-        todo!()
-    }
-    fn code(&self, hash: B256) -> Result<Option<Bytes>, StateError> {
-        let _ = hash;
-        todo!()
-    }
-    fn block_hash(&self, number: u64) -> Result<Option<B256>, StateError> {
-        let _ = number;
-        todo!()
-    }
-}
-
-impl TrieReader for View {
-    fn account_node(&self, path: &Nibbles) -> Result<Option<Bytes>, StateError> {
-        let _ = path;
-        todo!()
-    }
-    fn storage_node(&self, account: B256, path: &Nibbles) -> Result<Option<Bytes>, StateError> {
-        let _ = (account, path);
-        todo!()
-    }
-}
-
-/// The state as after an earlier block.
-#[derive(Debug, Clone)]
-pub struct HistoricView {}
-
-impl StateReader for HistoricView {
-    fn account(&self, address: Address) -> Result<Option<Account>, StateError> {
-        let _ = address;
-        todo!()
-    }
-    fn slot(&self, address: Address, slot: U256) -> Result<U256, StateError> {
-        let _ = (address, slot);
-        todo!()
-    }
-    fn code(&self, hash: B256) -> Result<Option<Bytes>, StateError> {
-        let _ = hash;
-        todo!()
-    }
-    fn block_hash(&self, number: u64) -> Result<Option<B256>, StateError> {
-        let _ = number;
-        todo!()
-    }
-}
-
-impl TrieReader for HistoricView {
-    fn account_node(&self, path: &Nibbles) -> Result<Option<Bytes>, StateError> {
-        let _ = path;
-        todo!()
-    }
-    fn storage_node(&self, account: B256, path: &Nibbles) -> Result<Option<Bytes>, StateError> {
-        let _ = (account, path);
-        todo!()
+    /// Checks the checksum of every page of the file, and repairs what redb can repair (`false`
+    /// if it had to). No view of this store may live.
+    pub fn check_pages(&mut self) -> Result<bool, ExecutionError> {
+        self.db.check_integrity().map_err(open::storage)
     }
 }

@@ -1,0 +1,195 @@
+//! Path-keyed Merkle Patricia trie: the state root at the cost of what a block touches.
+//!
+//! Every node is stored as its RLP under its own path (the nibbles that lead to it), nodes below
+//! 32 bytes too; those stand inline in their parent besides, as the yellow paper's appendix D
+//! wants it. So a node is always found by path alone, and replacing a node overwrites it. An empty
+//! trie has no node.
+
+mod check;
+mod prove;
+#[cfg(test)]
+mod tests;
+mod update;
+
+use std::collections::BTreeMap;
+
+use alloy_primitives::{Address, B256, Bytes, keccak256};
+use alloy_rlp::Decodable;
+use alloy_trie::{EMPTY_ROOT_HASH, KECCAK_EMPTY, Nibbles, TrieAccount};
+use causeway_chainspec::{Account, AccountDiff, StateDiff, StateError};
+use parking_lot::Mutex;
+use rayon::prelude::*;
+
+pub(crate) use check::check;
+use update::update;
+
+/// From how many keys on work is spread over threads: below it, handing over costs more.
+const PARALLEL_KEYS: usize = 64;
+
+/// Trie nodes by path: what is on disk, or an overlay over it.
+pub trait TrieReader: Send + Sync {
+    /// RLP of the account-trie node at a path of the hashed key; `None` if there is none.
+    fn account_node(&self, path: &Nibbles) -> Result<Option<Bytes>, StateError>;
+    /// RLP of the storage-trie node at a path, of the account with this hashed address.
+    fn storage_node(&self, account: B256, path: &Nibbles) -> Result<Option<Bytes>, StateError>;
+}
+
+/// Trie nodes that differ after a block; `None` removes the node.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TrieDiff {
+    /// Account trie, by path.
+    pub accounts: BTreeMap<Nibbles, Option<Bytes>>,
+    /// Storage tries, by hashed address.
+    pub storages: BTreeMap<B256, StorageTrieDiff>,
+}
+
+/// Nodes of one storage trie that differ.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StorageTrieDiff {
+    /// All earlier nodes are gone first.
+    pub wiped: bool,
+    /// By path.
+    pub nodes: BTreeMap<Nibbles, Option<Bytes>>,
+}
+
+impl TrieDiff {
+    /// Puts `later` on top of this diff.
+    pub fn merge(&mut self, later: &TrieDiff) {
+        self.accounts.extend(later.accounts.iter().map(|(path, node)| (*path, node.clone())));
+        for (account, diff) in &later.storages {
+            let entry = self.storages.entry(*account).or_default();
+            if diff.wiped {
+                entry.wiped = true;
+                entry.nodes.clear();
+            }
+            entry.nodes.extend(diff.nodes.iter().map(|(path, node)| (*path, node.clone())));
+        }
+    }
+}
+
+/// Reads a node by path, from one trie.
+type Load<'a> = dyn Fn(&Nibbles) -> Result<Option<Bytes>, StateError> + Sync + 'a;
+
+/// State root after `diff`, and the nodes that change. Loads only the paths that `diff` touches
+/// (and a sibling where a branch collapses). An account that is `None` afterwards loses its leaf
+/// and its whole storage trie; whether an empty account exists is the VM's matter.
+pub fn state_root(
+    reader: &dyn TrieReader,
+    diff: &StateDiff,
+) -> Result<(B256, TrieDiff), StateError> {
+    let accounts: Vec<_> = diff.accounts.iter().collect();
+    let mut changes: Vec<(B256, &AccountDiff)> = accounts
+        .into_par_iter()
+        .with_min_len(PARALLEL_KEYS)
+        .map(|(address, diff)| (keccak256(address), diff))
+        .collect();
+    changes.sort_unstable_by_key(|(hashed, _)| *hashed);
+    let keys: Vec<Nibbles> = changes.iter().map(|(hashed, _)| Nibbles::unpack(hashed)).collect();
+    let storages = Mutex::new(BTreeMap::new());
+    let leaf = |index: usize, old: Option<&[u8]>| {
+        let (hashed, diff) = changes[index];
+        let (value, storage) = account_leaf(reader, hashed, diff, old)?;
+        if let Some(storage) = storage {
+            storages.lock().insert(hashed, storage);
+        }
+        Ok(value)
+    };
+    let (root, accounts) = update(&|path| reader.account_node(path), &keys, &leaf)?;
+    Ok((root, TrieDiff { accounts, storages: storages.into_inner() }))
+}
+
+/// The leaf of an account after `diff` (none if it is gone), and what its storage trie changes.
+fn account_leaf(
+    reader: &dyn TrieReader,
+    hashed: B256,
+    diff: &AccountDiff,
+    old: Option<&[u8]>,
+) -> Result<(Option<Vec<u8>>, Option<StorageTrieDiff>), StateError> {
+    let old_root =
+        old.map_or(Ok(EMPTY_ROOT_HASH), |leaf| Ok(decode_account(leaf)?.storage_root))?;
+    let had_storage = old_root != EMPTY_ROOT_HASH;
+    let Some(account) = diff.account else {
+        let gone = StorageTrieDiff { wiped: true, nodes: BTreeMap::new() };
+        return Ok((None, had_storage.then_some(gone)));
+    };
+    let wiped = diff.wiped && had_storage;
+    let (root, nodes) = if diff.storage.is_empty() {
+        (if wiped { EMPTY_ROOT_HASH } else { old_root }, BTreeMap::new())
+    } else {
+        let fresh = wiped || !had_storage;
+        storage_update(&diff.storage, &|path| {
+            if fresh { Ok(None) } else { reader.storage_node(hashed, path) }
+        })?
+    };
+    let storage = (wiped || !nodes.is_empty()).then_some(StorageTrieDiff { wiped, nodes });
+    Ok((Some(alloy_rlp::encode(trie_account(&account, root))), storage))
+}
+
+/// Root and changed nodes of a storage trie after some slots were set.
+fn storage_update(
+    slots: &BTreeMap<alloy_primitives::U256, alloy_primitives::U256>,
+    load: &Load<'_>,
+) -> Result<(B256, BTreeMap<Nibbles, Option<Bytes>>), StateError> {
+    let slots: Vec<_> = slots.iter().collect();
+    let mut changes: Vec<_> = slots
+        .into_par_iter()
+        .with_min_len(PARALLEL_KEYS)
+        .map(|(slot, value)| (keccak256(B256::from(*slot)), value))
+        .collect();
+    changes.sort_unstable_by_key(|(hashed, _)| *hashed);
+    let keys: Vec<Nibbles> = changes.iter().map(|(hashed, _)| Nibbles::unpack(hashed)).collect();
+    let leaf = |index: usize, _: Option<&[u8]>| {
+        let value = changes[index].1;
+        Ok((!value.is_zero()).then(|| alloy_rlp::encode(value)))
+    };
+    update(load, &keys, &leaf)
+}
+
+/// Storage root of an account as the account trie has it; the empty root if it has none.
+pub fn storage_root(reader: &dyn TrieReader, address: Address) -> Result<B256, StateError> {
+    let key = Nibbles::unpack(keccak256(address));
+    let (_, leaf) = prove::walk(&|path| reader.account_node(path), &key)?;
+    leaf.map_or(Ok(EMPTY_ROOT_HASH), |leaf| Ok(decode_account(&leaf)?.storage_root))
+}
+
+/// Merkle proof nodes, root first, of an account and of some of its slots (EIP-1186). Proofs of
+/// absence end at the node that shows it; a proof in an empty trie has no nodes. Nodes that stand
+/// inline in their parent are not listed again.
+pub fn prove(
+    reader: &dyn TrieReader,
+    address: Address,
+    slots: &[B256],
+) -> Result<(Vec<Bytes>, Vec<Vec<Bytes>>), StateError> {
+    let hashed = keccak256(address);
+    let key = Nibbles::unpack(hashed);
+    let (account, leaf) = prove::walk(&|path| reader.account_node(path), &key)?;
+    let root = leaf.map_or(Ok(EMPTY_ROOT_HASH), |leaf| Ok(decode_account(&leaf)?.storage_root))?;
+    if root == EMPTY_ROOT_HASH {
+        return Ok((account, vec![Vec::new(); slots.len()]));
+    }
+    let load = |path: &Nibbles| reader.storage_node(hashed, path);
+    let slots = slots
+        .iter()
+        .map(|slot| Ok(prove::walk(&load, &Nibbles::unpack(keccak256(slot)))?.0))
+        .collect::<Result<_, StateError>>()?;
+    Ok((account, slots))
+}
+
+/// An account as its leaf holds it.
+pub(crate) fn trie_account(account: &Account, storage_root: B256) -> TrieAccount {
+    let code = account.bytecode_hash.unwrap_or(KECCAK_EMPTY);
+    TrieAccount::new(account.nonce, account.balance, storage_root, code)
+}
+
+pub(crate) fn decode_account(leaf: &[u8]) -> Result<TrieAccount, StateError> {
+    TrieAccount::decode(&mut &*leaf)
+        .map_err(|error| StateError(format!("account leaf does not decode: {error}")))
+}
+
+fn missing(path: &Nibbles) -> StateError {
+    StateError(format!("trie node at path {path:?} is missing"))
+}
+
+fn undecodable(path: &Nibbles, error: alloy_rlp::Error) -> StateError {
+    StateError(format!("trie node at path {path:?} does not decode: {error}"))
+}
