@@ -6,6 +6,8 @@ mod persist;
 mod recover;
 mod snapshot;
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 
 use std::path::{Path, PathBuf};
@@ -109,6 +111,9 @@ struct Core {
     executed: Mutex<Vec<Arc<Layer>>>,
     picture: RwLock<Arc<Picture>>,
     failed: OnceLock<String>,
+    /// Raised by tests to keep everything out of the store.
+    #[cfg(test)]
+    hold: std::sync::atomic::AtomicBool,
 }
 
 impl Core {
@@ -231,6 +236,8 @@ impl Pipeline {
             executed: Mutex::default(),
             picture: RwLock::new(Arc::new(picture)),
             failed: OnceLock::new(),
+            #[cfg(test)]
+            hold: Default::default(),
         });
         let persist = Persist::start(core.clone())?;
         let pipeline = Self { persist, core, writer: Mutex::new(()) };
