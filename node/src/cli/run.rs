@@ -12,10 +12,10 @@ use eyre::{WrapErr, eyre};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-use super::{block_on, chainspec};
+use super::block_on;
 use crate::clock::SystemClock;
 use crate::config::{
-    DEFAULT_CACHE_MIB, DEFAULT_HISTORY, DEFAULT_HTTP, DaServiceFile, NodeFile, Role, read_key,
+    DEFAULT_CACHE_MIB, DEFAULT_HISTORY, DEFAULT_HTTP, DaServiceFile, NodeFile, Role, load_spec, read_key,
 };
 use crate::exit::{CommandResult, Exit, ExitError};
 use crate::logging::{self, LogFormat};
@@ -71,7 +71,7 @@ impl Run {
     /// Runs the command.
     pub fn run(self) -> CommandResult {
         logging::install(self.log, &self.log_filter)?;
-        let spec = Arc::new(chainspec::load(&self.chain)?);
+        let spec = Arc::new(load_spec(&self.chain)?);
         let file = self.node.clone().unwrap_or_else(|| self.chain.with_file_name("node.toml"));
         let mut file =
             NodeFile::read(&file).map_err(|report| ExitError::new(Exit::Spec, report))?;
