@@ -2,4 +2,5 @@
 
 mod e2e;
 mod kill;
+mod seams;
 mod tidy;
