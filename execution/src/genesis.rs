@@ -60,9 +60,9 @@ pub fn state(spec: &ChainSpec, vm: &dyn Vm) -> Result<StateDiff, ExecutionError>
     let mut diff = StateDiff::default();
     let mut supply = U256::ZERO;
     for (address, account) in &spec.genesis.alloc {
-        supply = supply.checked_add(account.balance).ok_or_else(|| {
-            ExecutionError::Spec("genesis allocates more than 2^256 wei".into())
-        })?;
+        supply = supply
+            .checked_add(account.balance)
+            .ok_or_else(|| ExecutionError::Spec("genesis allocates more than 2^256 wei".into()))?;
         put(&mut diff, *address, account.nonce, account.balance, &account.code);
         if let Some(entry) = diff.accounts.get_mut(address) {
             entry.storage.clone_from(&account.storage);
@@ -112,4 +112,3 @@ fn put(diff: &mut StateDiff, address: Address, nonce: u64, balance: U256, code: 
     diff.accounts
         .insert(address, AccountDiff { account: exists.then_some(account), ..Default::default() });
 }
-

@@ -332,10 +332,8 @@ mod tests {
         );
         let mut new = TrieDiff::default();
         new.accounts.insert(path, None);
-        new.storages.insert(
-            key,
-            StorageTrieDiff { wiped: true, nodes: BTreeMap::from([(path, node(4))]) },
-        );
+        new.storages
+            .insert(key, StorageTrieDiff { wiped: true, nodes: BTreeMap::from([(path, node(4))]) });
         let below = Overlay::new(Empty, vec![layer(1, StateDiff::default(), old)]);
         let over = TrieOver { diff: &new, below: &below };
         assert_eq!(below.account_node(&path).unwrap(), node(1));

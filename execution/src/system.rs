@@ -159,9 +159,9 @@ pub fn close(
     let mut commitment = None;
     let mut rest = closing.outcomes;
     for (module, share) in modules.iter().zip(&closing.opened.shares) {
-        let (own, later) = rest.split_at_checked(*share).ok_or_else(|| {
-            ExecutionError::Broken("the vm skipped a system call".into())
-        })?;
+        let (own, later) = rest
+            .split_at_checked(*share)
+            .ok_or_else(|| ExecutionError::Broken("the vm skipped a system call".into()))?;
         rest = later;
         if let Some(made) = module.close(&mut system, own, closing.emitted)?
             && commitment.replace(made).is_some()

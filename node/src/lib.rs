@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod devkeys;
 pub mod exit;
 pub mod logging;
 pub mod node;

@@ -7,7 +7,7 @@ use alloy_consensus::{SignableTransaction, TxEip1559};
 use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
 use alloy_signer::SignerSync;
-use causeway_chainspec::spec::presets;
+use causeway_node::devkeys;
 use causeway_tests::process::Devnet;
 use eyre::{ContextCompat, WrapErr, ensure};
 use jsonrpsee::core::client::ClientT;
@@ -34,7 +34,7 @@ fn transfer(sender: usize, nonce: u64) -> Bytes {
         value: U256::from(1),
         ..Default::default()
     };
-    let signer = presets::dev_accounts().swap_remove(sender);
+    let signer = devkeys::accounts().swap_remove(sender);
     let signature = signer.sign_hash_sync(&tx.signature_hash()).expect("a local key signs");
     tx.into_signed(signature).encoded_2718().into()
 }
@@ -42,7 +42,7 @@ fn transfer(sender: usize, nonce: u64) -> Bytes {
 /// Sends until the node dies; every hash that was answered goes to `acknowledged`.
 async fn load(rpc: String, sender: usize, acknowledged: Arc<Mutex<Vec<B256>>>) {
     let Ok(client) = HttpClientBuilder::default().build(&rpc) else { return };
-    let address = presets::dev_accounts().swap_remove(sender).address();
+    let address = devkeys::accounts().swap_remove(sender).address();
     let count: Result<U256, _> =
         client.request("eth_getTransactionCount", rpc_params![address, "pending"]).await;
     let Ok(mut nonce) = count.map(|count| count.to::<u64>()) else { return };

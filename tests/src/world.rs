@@ -1,19 +1,21 @@
 //! One chain in one process: a sequencer and full nodes that share nothing but the DA layer, on a
 //! clock turned by hand. Every step is taken by the test, so the same seed gives the same run.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use alloy_primitives::{B256, Bytes};
 use alloy_signer::SignerSync;
-use causeway_chainspec::spec::presets;
+use causeway_chainspec::spec::presets::{Keys, devnet_chain};
+use causeway_chainspec::spec::{Inputs, parse};
 use causeway_chainspec::{Block, ChainSpec, Clock, Seal, SealTuple, SystemModule};
-use causeway_consensus::mempool::PoolLimits;
+use causeway_consensus::mempool::Limits;
 use causeway_consensus::{BuildRequest, Chain, ChainError};
 use causeway_da::codec::{self, EncodeOptions};
 use causeway_da::memory::MemoryDa;
 use causeway_da::{DaBackend, DaError};
 use causeway_node::config::Role;
+use causeway_node::devkeys;
 use causeway_node::node::{Applied, Fed, FeedBlock, Node, NodeError, Settings};
 use eyre::{ContextCompat, eyre};
 use tempfile::TempDir;
@@ -44,15 +46,9 @@ impl World {
 
     /// As [`World::new`], with changes to the text of the spec.
     pub fn with_spec(vm: &str, change: impl FnOnce(String) -> String) -> eyre::Result<Self> {
-        let text = presets::devnet_chain(&presets::DevnetChain {
-            name: "world".into(),
-            chain_id: 901,
-            vm: vm.into(),
-            block_time: "250ms".into(),
-            genesis_time_ms: GENESIS_MS,
-        });
-        let spec = ChainSpec::parse(&change(text), Path::new("."))
-            .map_err(|errors| eyre!("spec: {errors}"))?;
+        let text = devnet_chain("world", 901, vm, Keys::DEV, GENESIS_MS);
+        let (spec, _warnings) =
+            parse(&change(text), &Inputs::NONE).map_err(|invalid| eyre!("spec: {invalid}"))?;
         let spec = Arc::new(spec);
         Ok(Self {
             da: Arc::new(MemoryDa::new(GENESIS_MS)),
@@ -77,11 +73,11 @@ impl World {
             role,
             da: self.da.clone(),
             clock: self.clock.clone(),
-            sequencer_key: keys.then(|| presets::dev_key(presets::SEQUENCER)),
-            poster_key: keys.then(|| presets::dev_key(presets::POSTER)),
+            sequencer_key: keys.then(devkeys::sequencer),
+            poster_key: keys.then(devkeys::poster),
             sequencer_url: None,
             modules: self.modules.clone(),
-            pool: PoolLimits::default(),
+            pool: Limits::default(),
             archive: false,
             history_blocks: 1024,
             cache_bytes: 16 << 20,
@@ -143,7 +139,7 @@ impl World {
             number: block.header.number,
             claim: block.claim_hash,
         };
-        let signature = presets::dev_key(presets::SEQUENCER)
+        let signature = devkeys::sequencer()
             .sign_hash_sync(&tuple.digest())
             .expect("a local key signs");
         Seal { view: 0, proof: Bytes::copy_from_slice(&signature.as_bytes()) }
@@ -153,7 +149,7 @@ impl World {
     pub fn blobs(&self, node: &Node) -> eyre::Result<Vec<Bytes>> {
         let from = node.heads().borrow().safe.number + 1;
         let span = node.span_from(from)?.context("nothing to post")?;
-        let key = presets::dev_key(presets::POSTER);
+        let key = devkeys::poster();
         Ok(codec::encode(&span, &self.spec.vm, &key, &EncodeOptions::default(), 128 * 1024)?)
     }
 

@@ -5,9 +5,7 @@ use std::sync::Arc;
 use alloy_primitives::{Address, B256, Bytes};
 use alloy_rlp::{Decodable, Encodable, RlpDecodable, RlpEncodable};
 use causeway_chainspec::plan::Candidate;
-use causeway_chainspec::{
-    Block, BlockBody, BlockPlan, Claim, ForcedEntry, Seal, SealTuple, Tx,
-};
+use causeway_chainspec::{Block, BlockBody, BlockPlan, Claim, ForcedEntry, Seal, SealTuple, Tx};
 
 use crate::ExecutionError;
 

@@ -17,7 +17,7 @@ pub use entry::{Accepted, BlockEntry, DerivedEntry, Entry, UnderiveEntry, Unwind
 use segment::{Cursor, SEGMENT_HEADER, encode_frame, storage, sync_dir};
 
 /// Size at which a new segment is begun, in bytes.
-pub const SEGMENT_BYTES: u64 = 64 << 20;
+pub const SEGMENT_BYTES: u64 = if cfg!(test) { 8 << 10 } else { 64 << 20 };
 
 /// One append-only log in a directory of segment files. Shared by reference between threads.
 ///
@@ -110,7 +110,12 @@ impl Log {
             #[cfg(test)]
             fail_next_sync: false,
         };
-        Ok(Self { dir: dir.into(), segment_bytes, state: Mutex::new(state), synced: Condvar::new() })
+        Ok(Self {
+            dir: dir.into(),
+            segment_bytes,
+            state: Mutex::new(state),
+            synced: Condvar::new(),
+        })
     }
 
     /// Appends entries side by side and returns the offset behind them. Not durable before

@@ -100,11 +100,8 @@ pub(super) fn scan<'a>(
             break;
         }
         let bytes = FRAME_HEADER + frame.payload.len();
-        let next = Cursor {
-            offset: cursor.offset + bytes as u64,
-            seq: cursor.seq + 1,
-            prev: frame.crc,
-        };
+        let next =
+            Cursor { offset: cursor.offset + bytes as u64, seq: cursor.seq + 1, prev: frame.crc };
         visit(cursor, frame)?;
         cursor = next;
         at += bytes;
@@ -170,7 +167,9 @@ pub(super) fn read(path: &Path) -> Result<Option<(Cursor, Vec<u8>)>, ExecutionEr
         .and_then(|mut file| file.read_to_end(&mut bytes))
         .map_err(|error| storage(path, &error))?;
     let size = SEGMENT_HEADER as usize;
-    if bytes.len() < size || bytes[..8] != MAGIC || crc32c::crc32c(&bytes[..28]) != u32_at(&bytes, 28)
+    if bytes.len() < size
+        || bytes[..8] != MAGIC
+        || crc32c::crc32c(&bytes[..28]) != u32_at(&bytes, 28)
     {
         return Ok(None);
     }

@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use alloy_primitives::B256;
-use causeway_chainspec::{BlockPlan, SkipReason};
 use causeway_chainspec::plan::Candidate;
+use causeway_chainspec::{BlockPlan, SkipReason};
 
 use super::execute::{Parent, Rules, Run, candidates_root, hash_of};
 use crate::overlay::Layer;

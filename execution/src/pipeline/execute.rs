@@ -71,8 +71,7 @@ impl Run {
             && block.outbox == self.outbox
             && block.skipped.iter().map(|(_, why)| why).eq(self.skipped.iter().map(|(_, why)| why))
             && block.header.gas_used == self.gas_used
-            && block.header.requests_hash
-                == Some(requests_hash(block.claim_hash, self.commitment))
+            && block.header.requests_hash == Some(requests_hash(block.claim_hash, self.commitment))
     }
 }
 
@@ -98,8 +97,7 @@ impl Rules {
             return Err(ExecutionError::Broken(format!("plan {number} is not on its parent")));
         }
         let state = &parent.state;
-        let env =
-            system::env(&self.spec, state, claim.number, claim.time_ms, claim.mix_hash())?;
+        let env = system::env(&self.spec, state, claim.number, claim.time_ms, claim.mix_hash())?;
         let opened = system::open(&self.modules, parent.id, state, plan)?;
         let mut admitted = self.admit(plan, &env);
         let calls = opened.calls.len();

@@ -6,9 +6,11 @@ mod persist;
 mod recover;
 mod snapshot;
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use alloy_primitives::{B256, Bytes, U256};
@@ -31,6 +33,11 @@ pub use snapshot::Snapshot;
 const MAX_EXECUTED: usize = 64;
 /// The store's file in the datadir.
 const STORE_FILE: &str = "store.redb";
+
+/// Where the store of a datadir lies.
+pub fn store_path(datadir: &Path) -> PathBuf {
+    datadir.join(STORE_FILE)
+}
 
 /// How to open a pipeline.
 #[derive(Clone)]
@@ -104,6 +111,9 @@ struct Core {
     executed: Mutex<Vec<Arc<Layer>>>,
     picture: RwLock<Arc<Picture>>,
     failed: OnceLock<String>,
+    /// Raised by tests to keep everything out of the store.
+    #[cfg(test)]
+    hold: std::sync::atomic::AtomicBool,
 }
 
 impl Core {
@@ -207,7 +217,7 @@ impl Pipeline {
             .map_err(|error| ExecutionError::Storage(format!("{}: {error}", datadir.display())))?;
         let identity = spec.identity();
         let used = recover::check_identity(&datadir, identity)?;
-        let path = datadir.join(STORE_FILE);
+        let path = store_path(&datadir);
         if used && !path.exists() {
             return Err(recover::lost_store(&datadir));
         }
@@ -226,6 +236,8 @@ impl Pipeline {
             executed: Mutex::default(),
             picture: RwLock::new(Arc::new(picture)),
             failed: OnceLock::new(),
+            #[cfg(test)]
+            hold: Default::default(),
         });
         let persist = Persist::start(core.clone())?;
         let pipeline = Self { persist, core, writer: Mutex::new(()) };
@@ -248,6 +260,11 @@ impl Pipeline {
     ) -> Result<BlockEnv, ExecutionError> {
         let parent = self.core.parent(parent)?;
         Ok(system::env(&self.core.rules.spec, &parent.state, number, time_ms, mix_hash)?)
+    }
+
+    /// A block by claim hash, committed or only executed.
+    pub fn block(&self, claim: B256) -> Result<Option<Arc<Block>>, ExecutionError> {
+        self.core.known(claim)
     }
 
     /// Executes a plan whose parent is committed or executed. Cached by claim hash.
@@ -465,7 +482,7 @@ impl Pipeline {
     }
 
     /// Writes everything to the store, so that the next start replays nothing.
-    pub fn close(self) -> Result<(), ExecutionError> {
+    pub fn close(&self) -> Result<(), ExecutionError> {
         self.persist.flush()?;
         self.core.healthy()
     }

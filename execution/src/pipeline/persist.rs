@@ -21,9 +21,20 @@ const BATCH: usize = 64;
 /// One change, in the log's order.
 pub(super) enum Change {
     Block(Arc<Layer>),
-    Unwind { to: u64, safe: u64 },
-    Derived { height: u64, record: Bytes, safe: u64, finalized: u64 },
-    Underive { height: u64, safe: u64 },
+    Unwind {
+        to: u64,
+        safe: u64,
+    },
+    Derived {
+        height: u64,
+        record: Bytes,
+        safe: u64,
+        finalized: u64,
+    },
+    Underive {
+        height: u64,
+        safe: u64,
+    },
     /// Answers once everything before it is in the store.
     Flush(SyncSender<()>),
 }
@@ -92,6 +103,10 @@ fn run(core: &Core, inbox: &Receiver<Job>, abandon: &AtomicBool) {
                 Ok(job) => gathered.add(job),
                 Err(_) => break,
             }
+        }
+        #[cfg(test)]
+        while core.hold.load(Ordering::Relaxed) && !abandon.load(Ordering::Relaxed) {
+            std::thread::yield_now();
         }
         if abandon.load(Ordering::Relaxed) {
             return;

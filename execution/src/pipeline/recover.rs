@@ -63,12 +63,7 @@ pub(super) fn first_picture(
     }
     let genesis = rules.genesis()?;
     let blocks = vec![genesis.executed];
-    store.commit(&Batch {
-        blocks,
-        safe: Some(0),
-        finalized: Some(0),
-        ..Default::default()
-    })?;
+    store.commit(&Batch { blocks, safe: Some(0), finalized: Some(0), ..Default::default() })?;
     let lost = || ExecutionError::Broken("the store does not hold what it was given".into());
     Picture::of(store.view()?)?.ok_or_else(lost)
 }
@@ -176,9 +171,10 @@ impl Pipeline {
                 latest.number
             )));
         }
-        let layer = self.core.executed(block.claim_hash).ok_or_else(|| {
-            ExecutionError::Broken("a block just executed is not there".into())
-        })?;
+        let layer = self
+            .core
+            .executed(block.claim_hash)
+            .ok_or_else(|| ExecutionError::Broken("a block just executed is not there".into()))?;
         self.apply_block(layer, entry.seal.into_iter().next(), end)
     }
 }

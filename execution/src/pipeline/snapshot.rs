@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use alloy_consensus::Header;
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
-use causeway_chainspec::{
-    Block, BlockEnv, BlockId, ChainSpec, Seal, StateError, StateReader,
-};
+use causeway_chainspec::{Block, BlockEnv, BlockId, ChainSpec, Seal, StateError, StateReader};
 
 use super::Proof;
 use super::execute::prove;
@@ -196,9 +194,10 @@ impl Snapshot {
     /// it is older): what `pending` means.
     pub fn next_env(&self, time_ms: u64) -> Result<BlockEnv, ExecutionError> {
         let latest = self.latest();
-        let state = self.picture.overlay(latest.number, &[])?.ok_or_else(|| {
-            ExecutionError::Broken("the newest block has no state".into())
-        })?;
+        let state = self
+            .picture
+            .overlay(latest.number, &[])?
+            .ok_or_else(|| ExecutionError::Broken("the newest block has no state".into()))?;
         let time_ms = time_ms.max(system::fee_state(&state)?.time_ms);
         let mut mix = latest.claim.to_vec();
         mix.extend_from_slice(&(latest.number + 1).to_be_bytes());

@@ -8,8 +8,7 @@ use causeway_execution::store::{Store, StoreConfig};
 use causeway_execution::{Pipeline, PipelineConfig};
 use clap::{Args, Subcommand};
 
-use super::chainspec::load;
-use crate::config::{DEFAULT_CACHE_MIB, DEFAULT_HISTORY};
+use crate::config::{DEFAULT_CACHE_MIB, DEFAULT_HISTORY, load_spec};
 use crate::exit::{CommandResult, Exit, ExitError};
 
 /// Which datadir, of which chain.
@@ -29,7 +28,7 @@ pub struct Datadir {
 impl Datadir {
     /// Opens the pipeline on it.
     pub fn open(&self) -> Result<(Arc<ChainSpec>, Pipeline), ExitError> {
-        let spec = Arc::new(load(&self.chain)?);
+        let spec = Arc::new(load_spec(&self.chain)?);
         let (pipeline, _) = Pipeline::open(PipelineConfig {
             datadir: self.datadir.clone(),
             spec: spec.clone(),
@@ -42,7 +41,7 @@ impl Datadir {
     }
 
     fn store(&self) -> Result<Store, ExitError> {
-        let spec = load(&self.chain)?;
+        let spec = load_spec(&self.chain)?;
         let config = StoreConfig {
             identity: spec.identity(),
             archive: self.archive,
@@ -98,7 +97,10 @@ impl Db {
                 pipeline.close()?;
                 drop(pipeline);
                 let verified = datadir.store()?.verify()?;
-                println!("{verified}");
+                println!(
+                    "{} blocks, {} accounts, {} slots, {} trie nodes; state root {} holds",
+                    verified.blocks, verified.accounts, verified.slots, verified.nodes, verified.state_root
+                );
             }
             DbCommand::Unwind { datadir, to } => {
                 let (_, pipeline) = datadir.open()?;

@@ -5,17 +5,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use causeway_chainspec::Clock;
-use causeway_consensus::mempool::PoolLimits;
+use causeway_consensus::mempool::Limits;
 use causeway_da::local::{LocalConfig, LocalDa, serve};
 use clap::Args;
 use eyre::{WrapErr, eyre};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-use super::{block_on, chainspec};
+use super::block_on;
 use crate::clock::SystemClock;
 use crate::config::{
-    DEFAULT_CACHE_MIB, DEFAULT_HISTORY, DEFAULT_HTTP, DaServiceFile, NodeFile, Role, read_key,
+    DEFAULT_CACHE_MIB, DEFAULT_HISTORY, DEFAULT_HTTP, DaServiceFile, NodeFile, Role, load_spec, read_key,
 };
 use crate::exit::{CommandResult, Exit, ExitError};
 use crate::logging::{self, LogFormat};
@@ -71,7 +71,7 @@ impl Run {
     /// Runs the command.
     pub fn run(self) -> CommandResult {
         logging::install(self.log, &self.log_filter)?;
-        let spec = Arc::new(chainspec::load(&self.chain)?);
+        let spec = Arc::new(load_spec(&self.chain)?);
         let file = self.node.clone().unwrap_or_else(|| self.chain.with_file_name("node.toml"));
         let mut file =
             NodeFile::read(&file).map_err(|report| ExitError::new(Exit::Spec, report))?;
@@ -108,7 +108,7 @@ impl Run {
             poster_key,
             sequencer_url: self.sequencer.clone().or(file.sequencer.clone()),
             modules: Vec::new(),
-            pool: PoolLimits::default(),
+            pool: Limits::default(),
             archive: self.archive || file.store.archive.unwrap_or(false),
             history_blocks: file.store.history_blocks.unwrap_or(DEFAULT_HISTORY),
             cache_bytes: file.store.cache_mib.unwrap_or(DEFAULT_CACHE_MIB) << 20,

@@ -1,10 +1,12 @@
 //! The node as its JSON-RPC sees it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use alloy_primitives::{Address, B256, Bytes};
 use async_trait::async_trait;
 use causeway_chainspec::{ChainSpec, Heads, Tx};
+use causeway_consensus::mempool::ByNonce;
 use causeway_execution::{ExecutionError, Vm};
 use tokio::sync::{broadcast, watch};
 
@@ -54,7 +56,8 @@ impl Backend for Node {
 
     fn pool_content(&self) -> PoolContent {
         let content = self.pool.content();
-        PoolContent { pending: content.pending, queued: content.queued }
+        let flat = |by_nonce: ByNonce| by_nonce.into_values().flat_map(BTreeMap::into_values).collect();
+        PoolContent { pending: flat(content.pending), queued: flat(content.queued) }
     }
 
     fn heads(&self) -> watch::Receiver<Heads> {

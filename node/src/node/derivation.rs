@@ -140,8 +140,12 @@ impl Node {
         }
         let dropped = self.blocking(move |pipeline| pipeline.unwind(to)).await?;
         info!(to, blocks = dropped.len(), why, "blocks dropped");
-        let txs = dropped.iter().flat_map(|block| block.txs.iter().cloned()).collect();
-        self.pool.reinsert(txs);
+        let txs: Vec<_> = dropped
+            .iter()
+            .flat_map(|block| block.txs.iter().filter(|tx| !tx.is_deposit()).cloned())
+            .collect();
+        let facts = self.sender_facts(&txs)?;
+        self.pool.reinsert(txs, &facts);
         for block in dropped.into_iter().rev() {
             if self.blocks.send(BlockEvent { block, removed: true }).is_err() {
                 break;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use alloy_primitives::{B256, Bytes};
 use alloy_rlp::{RlpDecodable, RlpEncodable};
-use causeway_chainspec::{Block, BlockBody, BlockPlan, Claim, Seal, SealContext};
+use causeway_chainspec::{Block, BlockBody, BlockPlan, Claim, ForcedEntry, Seal, SealContext};
 use causeway_consensus::rules::{DaPoint, RuleError, Rules, Tip};
 use causeway_execution::ExecutionError;
 
@@ -115,6 +115,23 @@ impl Node {
         claim: Claim,
         body: BlockBody,
     ) -> Result<Arc<Block>, Judgement> {
+        let forced = self.forced_of(parent, &claim, &body)?;
+        let pool = self.pool.clone();
+        let block = self
+            .blocking(move |pipeline| {
+                pipeline.execute(BlockPlan::new(claim, body, forced, &|hash| pool.get(hash)))
+            })
+            .await?;
+        Ok(block)
+    }
+
+    /// The forced entries a valid claim takes, by the newest of DA this node has read.
+    fn forced_of(
+        &self,
+        parent: &Block,
+        claim: &Claim,
+        body: &BlockBody,
+    ) -> Result<Vec<ForcedEntry>, Judgement> {
         let Some(cursor) = self.cursor() else {
             return Err(Judgement::Wait("this node has not seen the da layer yet".into()));
         };
@@ -131,21 +148,14 @@ impl Node {
         };
         let identity = self.spec.identity();
         let rules = Rules { spec: &self.spec, identity, at, history: self, origins: None };
-        let forced = match rules.check(&Tip::of(&parent.plan.claim), &cursor.lane, &claim, &body) {
-            Ok(run) => run.entries,
+        match rules.check(&Tip::of(&parent.plan.claim), &cursor.lane, claim, body) {
+            Ok(run) => Ok(run.entries),
             Err(RuleError::Claim(error)) if error.is_temporary() => {
-                return Err(Judgement::Wait(error.to_string()));
+                Err(Judgement::Wait(error.to_string()))
             }
-            Err(RuleError::Claim(error)) => return Err(Judgement::Invalid(error.to_string())),
-            Err(RuleError::History(error)) => return Err(Judgement::Fatal(error.into())),
-        };
-        let pool = self.pool.clone();
-        let block = self
-            .blocking(move |pipeline| {
-                pipeline.execute(BlockPlan::new(claim, body, forced, &|hash| pool.get(hash)))
-            })
-            .await?;
-        Ok(block)
+            Err(RuleError::Claim(error)) => Err(Judgement::Invalid(error.to_string())),
+            Err(RuleError::History(error)) => Err(Judgement::Fatal(error.into())),
+        }
     }
 
     /// The block of a number as the feed carries it; `None` if it has no seal or is not there.

@@ -18,7 +18,7 @@ use causeway_chainspec::{
 };
 use causeway_consensus::Sequencer;
 use causeway_consensus::derive::Cursor;
-use causeway_consensus::mempool::{Mempool, PoolLimits};
+use causeway_consensus::mempool::{Limits, Mempool};
 use causeway_da::{DaBackend, DaError};
 use causeway_execution::{ExecutionError, Pipeline, PipelineConfig};
 use parking_lot::{Mutex, RwLock};
@@ -55,7 +55,7 @@ pub struct Settings {
     /// Protocol code inside every block.
     pub modules: Vec<Arc<dyn SystemModule>>,
     /// Limits of the pool.
-    pub pool: PoolLimits,
+    pub pool: Limits,
     /// Keep the state of every block.
     pub archive: bool,
     /// Blocks of state history below `finalized`.
@@ -107,6 +107,7 @@ pub struct Node {
     /// justified with. Kept in the durable log.
     abandoned: Mutex<Option<Claim>>,
     votes: Vec<Bytes>,
+    last_signed: Mutex<Option<SealTuple>>,
     heads: watch::Sender<Heads>,
     blocks: broadcast::Sender<BlockEvent>,
     dropped_blobs: std::sync::atomic::AtomicU64,
@@ -151,6 +152,7 @@ impl Node {
             da_head: Mutex::new(None),
             abandoned: Mutex::new(abandoned),
             votes,
+            last_signed: Mutex::new(recovered.last_signed),
             heads,
             blocks: broadcast::channel(EVENTS).0,
             dropped_blobs: std::sync::atomic::AtomicU64::new(0),

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use alloy_primitives::{B256, Bytes};
 use async_trait::async_trait;
-use causeway_chainspec::{Block, BlockPlan, Heads, Seal, SkipReason, Takeover};
+use causeway_chainspec::{Block, BlockPlan, Heads, Seal, SealTuple, Takeover};
 use causeway_consensus::plan::{may_build, plan};
 use causeway_consensus::derive::Cursor;
 use causeway_consensus::rules::{Tip, takeover_for};
@@ -46,11 +46,7 @@ impl Chain for Node {
             error!(tx = %hash, "transaction quarantined: two executions of it disagree");
             self.pool.quarantine(*hash);
         }
-        for (hash, reason) in &built.skipped {
-            if !may_fit_later(reason) {
-                self.pool.remove(*hash);
-            }
-        }
+        self.pool.skipped(&built.skipped);
         Ok(built.block)
     }
 
@@ -77,6 +73,7 @@ impl Chain for Node {
         self.blocking(move |pipeline| pipeline.commit(claim, Some(seal), Some(tuple)))
             .await
             .map_err(chain_error)?;
+        *self.last_signed.lock() = Some(tuple);
         self.committed(block);
         self.publish_heads(false);
         Ok(())
@@ -84,6 +81,10 @@ impl Chain for Node {
 
     fn heads(&self) -> watch::Receiver<Heads> {
         self.heads()
+    }
+
+    fn last_signed(&self) -> Option<SealTuple> {
+        *self.last_signed.lock()
     }
 
     fn waiting(&self) -> watch::Receiver<usize> {
@@ -109,14 +110,6 @@ impl DurableLog for Node {
     fn replay(&self) -> Result<Vec<Bytes>, ChainError> {
         Ok(self.votes.clone())
     }
-}
-
-/// Whether a skipped transaction is worth keeping in the pool.
-fn may_fit_later(reason: &SkipReason) -> bool {
-    matches!(
-        reason,
-        SkipReason::BlockFull { .. } | SkipReason::NonceTooHigh { .. } | SkipReason::FeeTooLow { .. }
-    )
 }
 
 impl Node {
@@ -146,7 +139,7 @@ impl Node {
         let candidates = self.pool.best(
             env.base_fee,
             self.spec.gas.limit_bytes,
-            self.spec.gas.limit_candidates,
+            usize::try_from(self.spec.gas.limit_candidates).unwrap_or(usize::MAX),
         );
         let takeover = self.takeover(&tip, &cursor)?;
         plan(&self.spec, &tip, &cursor, time_ms, takeover, candidates)
@@ -181,26 +174,10 @@ impl Node {
 
     /// Tells the pool what a block changed for the senders in it.
     pub(super) fn settle(&self, block: &Block) {
-        let snapshot = self.pipeline.snapshot();
-        let state = match snapshot.state(snapshot.latest().number) {
-            Ok(Some(state)) => state,
-            Ok(None) => return,
-            Err(error) => {
-                warn!(%error, "the pool could not be told of a block");
-                return;
-            }
-        };
         let hashes: Vec<_> = block.txs.iter().map(|tx| tx.hash).collect();
-        let mut senders: Vec<_> = block.txs.iter().map(|tx| tx.sender).collect();
-        senders.sort_unstable();
-        senders.dedup();
-        let facts = senders
-            .into_iter()
-            .filter_map(|sender| {
-                let account = state.account(sender).ok()?.unwrap_or_default();
-                Some((sender, account.nonce, account.balance))
-            })
-            .collect::<Vec<_>>();
-        self.pool.on_block(&hashes, &facts);
+        match self.sender_facts(&block.txs) {
+            Ok(facts) => self.pool.on_block(&hashes, &facts),
+            Err(error) => warn!(%error, "the pool could not be told of a block"),
+        }
     }
 }

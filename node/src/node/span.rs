@@ -1,6 +1,5 @@
 //! What a sequencer posts: consecutive sealed blocks above the safe head, in one span.
 
-use alloy_primitives::Bytes;
 use causeway_chainspec::{Span, SpanBlock};
 
 use super::{Node, NodeError};
@@ -25,7 +24,7 @@ impl Node {
                 break;
             };
             let body = &block.plan.body;
-            bytes += body.candidates.iter().map(Bytes::len).sum::<usize>() + 16;
+            bytes += body.candidates.iter().map(|bytes| bytes.len()).sum::<usize>() + 16;
             bytes += body.inbound.iter().map(|message| message.body.len() + 80).sum::<usize>();
             if bytes > SPAN_BYTES && !blocks.is_empty() {
                 break;

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use alloy_primitives::{B256, Bytes};
-use causeway_chainspec::Tx;
-use causeway_consensus::mempool::{Facts, PoolError};
+use alloy_primitives::{Address, B256, Bytes};
+use causeway_chainspec::{SkipReason, StateError, StateReader, Tx};
+use causeway_consensus::mempool::{AccountFacts, PoolError};
 use causeway_execution::ExecutionError;
 use jsonrpsee::core::client::{ClientT, Error as ClientError};
 use jsonrpsee::http_client::{HttpClient, HttpClientBuilder};
@@ -17,6 +17,9 @@ use crate::rpc::backend::SubmitError;
 
 /// How long the sequencer may take to answer a forwarded transaction.
 const FORWARD_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Code of an account that delegates to a contract begins with this (EIP-7702).
+const EIP7702_PREFIX: [u8; 3] = [0xef, 0x01, 0x00];
 
 /// Where transactions go.
 pub enum Submit {
@@ -51,6 +54,26 @@ impl Submit {
     }
 }
 
+/// What the pool has to know of an account.
+fn account_facts(state: &dyn StateReader, address: Address) -> Result<AccountFacts, StateError> {
+    let account = state.account(address)?.unwrap_or_default();
+    let code = account.bytecode_hash.map(|hash| state.code(hash)).transpose()?.flatten();
+    let delegated = code.is_some_and(|code| code.starts_with(&EIP7702_PREFIX));
+    Ok(AccountFacts { nonce: account.nonce, balance: account.balance, delegated })
+}
+
+/// The pool's refusals in the words of the RPC.
+fn refused(error: PoolError) -> SubmitError {
+    match error {
+        PoolError::AlreadyKnown => SubmitError::AlreadyKnown,
+        PoolError::Underpriced => SubmitError::Underpriced,
+        PoolError::Full => SubmitError::PoolFull,
+        PoolError::NonceTooLow { state, tx } => SkipReason::NonceTooLow { state, tx }.into(),
+        PoolError::Funds { have, want } => SkipReason::Funds { have, want }.into(),
+        other => SubmitError::Rejected(other.to_string()),
+    }
+}
+
 impl Node {
     /// Accepts a signed transaction; once this returns it survives `kill -9`.
     pub async fn submit(&self, raw: Bytes) -> Result<B256, SubmitError> {
@@ -68,30 +91,47 @@ impl Node {
             .await
             .map_err(|error| SubmitError::Failed(error.to_string()))??;
         let tx = Arc::new(tx);
-        let facts = self.facts(&tx)?;
-        self.pool.add(tx.clone(), facts)?;
+        let facts = self.check(&tx)?;
+        self.pool.add(tx.clone(), facts).map_err(refused)?;
         let hash = tx.hash;
-        self.blocking(move |pipeline| pipeline.accept(&[tx]))
+        let accepted = tx.clone();
+        self.blocking(move |pipeline| pipeline.accept(&[accepted]))
             .await
             .map_err(|error| SubmitError::Failed(error.to_string()))?;
+        self.pool.announce(tx);
         Ok(hash)
     }
 
     /// Checks a transaction against the next block's environment and its sender's account.
-    fn facts(&self, tx: &Tx) -> Result<Facts, SubmitError> {
+    fn check(&self, tx: &Tx) -> Result<AccountFacts, SubmitError> {
         let failed = |error: ExecutionError| SubmitError::Failed(error.to_string());
         let snapshot = self.pipeline.snapshot();
         let env = snapshot.next_env(self.clock.now_ms()).map_err(failed)?;
-        let facts = self.pipeline.vm().check(tx, &env)?;
+        self.pipeline.vm().check(tx, &env)?;
         let state = snapshot
             .state(snapshot.latest().number)
             .map_err(failed)?
             .ok_or_else(|| SubmitError::Failed("the newest state is missing".into()))?;
-        let account = state
-            .account(tx.sender)
-            .map_err(|error| SubmitError::Failed(error.to_string()))?
-            .unwrap_or_default();
-        Ok(Facts { nonce: account.nonce, balance: account.balance, max_cost: facts.max_cost })
+        account_facts(&*state, tx.sender).map_err(|error| failed(error.into()))
+    }
+
+    /// The accounts of some transactions' senders, on the newest state.
+    pub(super) fn sender_facts(
+        &self,
+        txs: &[Arc<Tx>],
+    ) -> Result<Vec<(Address, AccountFacts)>, ExecutionError> {
+        let snapshot = self.pipeline.snapshot();
+        let latest = snapshot.latest().number;
+        let state = snapshot
+            .state(latest)?
+            .ok_or_else(|| ExecutionError::Unknown(format!("state of block {latest}")))?;
+        let mut senders: Vec<_> = txs.iter().map(|tx| tx.sender).collect();
+        senders.sort_unstable();
+        senders.dedup();
+        senders
+            .into_iter()
+            .map(|sender| Ok((sender, account_facts(&*state, sender)?)))
+            .collect()
     }
 
     async fn forward(
@@ -107,10 +147,12 @@ impl Node {
                 // Kept here too, so that this node answers for it while it waits. Not durable: the
                 // sequencer holds it.
                 if let Ok(tx) = Tx::decode(raw).map(Arc::new)
-                    && let Ok(facts) = self.facts(&tx)
-                    && let Err(error) = self.pool.add(tx, facts)
+                    && let Ok(facts) = self.check(&tx)
                 {
-                    tracing::debug!(%hash, %error, "forwarded transaction is not in the own pool");
+                    match self.pool.add(tx.clone(), facts) {
+                        Ok(()) => self.pool.announce(tx),
+                        Err(error) => tracing::debug!(%hash, %error, "not in the own pool"),
+                    }
                 }
                 Ok(hash)
             }
@@ -134,7 +176,9 @@ impl Node {
     pub(super) fn refill(&self, accepted: &[Arc<Tx>]) {
         let mut lost = 0;
         for tx in accepted {
-            let added = self.facts(tx).and_then(|facts| Ok(self.pool.add(tx.clone(), facts)?));
+            let added = self
+                .check(tx)
+                .and_then(|facts| self.pool.add(tx.clone(), facts).map_err(refused));
             if let Err(error) = added {
                 lost += 1;
                 tracing::debug!(hash = %tx.hash, %error, "accepted transaction is no longer valid");

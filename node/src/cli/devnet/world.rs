@@ -4,18 +4,18 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use causeway_chainspec::spec::presets;
+use causeway_chainspec::spec::presets::{Keys, Template};
 use causeway_chainspec::{ChainSpec, Clock};
-use causeway_consensus::mempool::PoolLimits;
+use causeway_consensus::mempool::Limits;
 use causeway_da::local::{LocalConfig, LocalDa, serve};
 use eyre::{WrapErr, eyre};
 use tokio_util::sync::CancellationToken;
 
-use super::super::chainspec;
 use super::super::run::{DaTask, interrupted, node_error};
 use super::{Account, ChainEndpoints, Endpoints, print_banner, write_endpoints};
 use crate::clock::SystemClock;
-use crate::config::{DEFAULT_CACHE_MIB, DEFAULT_HISTORY, Role};
+use crate::config::{DEFAULT_CACHE_MIB, DEFAULT_HISTORY, Role, load_spec};
+use crate::devkeys;
 use crate::exit::{CommandResult, Exit, ExitError};
 use crate::node::Settings;
 use crate::rpc::RpcConfig;
@@ -64,16 +64,12 @@ pub(super) async fn run(options: Options) -> CommandResult {
 fn open_spec(options: &Options, now_ms: u64) -> Result<Arc<ChainSpec>, ExitError> {
     let path = options.dir.join("chain.toml");
     if !path.exists() {
-        let text = presets::devnet_chain(&presets::DevnetChain {
-            name: "alpha".into(),
-            chain_id: options.chain_id,
-            vm: options.vm.clone(),
-            block_time: options.block_time.clone(),
-            genesis_time_ms: now_ms,
-        });
-        std::fs::write(&path, text).wrap_err_with(|| format!("cannot write {}", path.display()))?;
+        let (id, vm) = (options.chain_id, &options.vm);
+        let mut template = Template::devnet("alpha", id, vm, Keys::DEV, now_ms);
+        template.block_time.clone_from(&options.block_time);
+        std::fs::write(&path, template.to_toml()).wrap_err_with(|| format!("cannot write {}", path.display()))?;
     }
-    Ok(Arc::new(chainspec::load(&path)?))
+    Ok(Arc::new(load_spec(&path)?))
 }
 
 async fn start_da(
@@ -81,7 +77,7 @@ async fn start_da(
     spec: &ChainSpec,
     clock: Arc<dyn Clock>,
 ) -> Result<(String, DaTask), ExitError> {
-    let key = presets::dev_key(presets::DA_SIGNER);
+    let key = devkeys::da();
     let config = LocalConfig { interval_ms: spec.da.interval_ms, ..LocalConfig::default() };
     let da = Arc::new(LocalDa::open(&options.dir.join("da"), key, config, clock.now_ms())?);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
@@ -111,11 +107,11 @@ async fn start_node(
         role,
         da: causeway_da::open(spec, &da)?,
         clock: clock.clone(),
-        sequencer_key: is_sequencer.then(|| presets::dev_key(presets::SEQUENCER)),
-        poster_key: is_sequencer.then(|| presets::dev_key(presets::POSTER)),
+        sequencer_key: is_sequencer.then(devkeys::sequencer),
+        poster_key: is_sequencer.then(devkeys::poster),
         sequencer_url: feed,
         modules: Vec::new(),
-        pool: PoolLimits::default(),
+        pool: Limits::default(),
         archive: false,
         history_blocks: DEFAULT_HISTORY,
         cache_bytes: DEFAULT_CACHE_MIB << 20,
@@ -139,11 +135,11 @@ fn endpoints(
     full: &Running,
     da: String,
 ) -> Endpoints {
-    let accounts = presets::dev_accounts()
+    let accounts = devkeys::accounts()
         .into_iter()
         .map(|signer| Account {
             address: signer.address().to_string(),
-            key: signer.credential().to_bytes().to_string(),
+            key: signer.to_bytes().to_string(),
         })
         .collect();
     let chain = ChainEndpoints {

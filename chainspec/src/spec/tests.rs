@@ -1,0 +1,580 @@
+//! The spec as a whole: what is read, refused, hashed and written again.
+
+use alloy_primitives::{Address, B256, U256, address};
+use alloy_signer_local::MnemonicBuilder;
+use alloy_signer_local::coins_bip39::English;
+use proptest::prelude::*;
+
+use super::diff::Level;
+use super::export::{Format, export};
+use super::presets::{DEV_ACCOUNTS, DEV_MNEMONIC, Keys, devnet_chain};
+use super::*;
+
+const SMALLEST: &str = r#"
+version = 1
+[chain]
+name = "Alpha One"
+chain_id = 901
+[da.local]
+signer = "0x00000000000000000000000000000000000000d1"
+[sequencer]
+key = "0x00000000000000000000000000000000000000a1"
+"#;
+
+fn read(text: &str) -> ChainSpec {
+    parse(text, &Inputs::NONE).unwrap_or_else(|invalid| panic!("{invalid}")).0
+}
+
+fn issues(text: &str) -> Vec<Issue> {
+    match parse(text, &Inputs::NONE) {
+        Ok((_, warnings)) => warnings,
+        Err(invalid) => invalid.issues,
+    }
+}
+
+/// Codes and paths of the errors.
+fn errors(text: &str) -> Vec<(&'static str, String)> {
+    let errors = issues(text).into_iter().filter(|issue| issue.severity == Severity::Error);
+    errors.map(|issue| (issue.code, issue.path)).collect()
+}
+
+fn with(section: &str, line: &str) -> String {
+    let header = format!("[{section}]\n");
+    if SMALLEST.contains(&header) {
+        SMALLEST.replace(&header, &format!("{header}{line}\n"))
+    } else {
+        format!("{SMALLEST}{header}{line}\n")
+    }
+}
+
+#[track_caller]
+fn refused(section: &str, line: &str, code: &str, path: &str) {
+    let found = errors(&with(section, line));
+    assert_eq!(
+        found,
+        [(CODES.iter().find(|known| **known == code).copied().unwrap(), path.to_owned())]
+    );
+}
+
+const CODES: &[&str] = &[
+    "CS0001", "CS0002", "CS0003", "CS0004", "CS0005", "CS0006", "CS0007", "CS0008", "CS0009",
+    "CS0010", "CS0020", "CS0030", "CS0040", "CS0041", "CS0050", "CS0051", "CS0060", "CS0061",
+    "CS0062", "CS0070", "CS0080", "CS0090",
+];
+
+#[test]
+fn the_smallest_spec_works_with_sensible_defaults() {
+    let spec = read(SMALLEST);
+    let key = address!("0x00000000000000000000000000000000000000a1");
+    assert_eq!((spec.short_name.as_str(), spec.vm.as_str()), ("alpha-one", "evm"));
+    assert_eq!((spec.gas.limit, spec.gas.rate, spec.gas.target), (30_000_000, 30_000, 15_000));
+    assert_eq!(spec.gas.burst, 60_000_000);
+    assert_eq!(spec.fees.recipient, key);
+    assert_eq!(spec.fees.denominator, 900_000_000);
+    assert_eq!(spec.forks, [(Fork::Prague, 0), (Fork::Osaka, 0)]);
+    assert_eq!(spec.sequencer.posters_at(0), [key]);
+    assert_eq!(spec.da.options["signer"].as_str().map(str::len), Some(42));
+    assert_eq!(spec.metalayer, MetalayerSpec { enabled: false, domain: 901 });
+    let deployer = &spec.genesis.alloc[&DETERMINISTIC_DEPLOYER];
+    assert_eq!((deployer.code.len(), deployer.nonce), (69, 1));
+    let warned: Vec<_> = issues(SMALLEST).into_iter().map(|issue| issue.path).collect();
+    assert_eq!(warned, ["genesis.timestamp", "genesis.alloc"]);
+}
+
+#[test]
+fn every_error_is_reported_at_once_with_its_place() {
+    let text = r#"
+version = 1
+typo = true
+[chain]
+name = 7
+chain_id = -5
+short_name = "Alpha!"
+[execution]
+block_tme = "1s"
+gas_limit = "thirty"
+forks = { prage = 0 }
+[fees.token]
+decimals = 300
+[da]
+layer = "local"
+interval = "1m"
+[da.celestia]
+namespace = "x"
+[sequencer]
+window = "10m"
+poster = "0x12"
+[public]
+rpc = ["ftp://x", 7]
+"#;
+    let found = errors(text);
+    let expected = [
+        ("CS0002", "typo"),
+        ("CS0003", "chain.name"),
+        ("CS0004", "chain.chain_id"),
+        ("CS0010", "chain.short_name"),
+        ("CS0002", "execution.block_tme"),
+        ("CS0004", "execution.gas_limit"),
+        ("CS0020", "execution.forks.prage"),
+        ("CS0004", "fees.token.decimals"),
+        ("CS0007", "da.celestia"),
+        ("CS0005", "da.local.signer"),
+        ("CS0050", "sequencer.window"),
+        ("CS0050", "sequencer.drift"),
+        ("CS0004", "sequencer.poster"),
+        ("CS0005", "sequencer.key"),
+        ("CS0090", "public.rpc[0]"),
+        ("CS0003", "public.rpc[1]"),
+    ];
+    for (code, path) in expected {
+        assert!(found.contains(&(code, path.to_owned())), "{code} {path} not in {found:#?}");
+    }
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
+    let all = issues(text);
+    let near = all.iter().find(|issue| issue.path == "execution.block_tme").unwrap();
+    assert!(near.reason.contains("did you mean \"block_time\""), "{}", near.reason);
+    assert_eq!((near.line, near.column), (Some(9), Some(1)));
+    let deep = all.iter().find(|issue| issue.path == "fees.token.decimals").unwrap();
+    assert_eq!(deep.line, Some(13));
+    assert!(all.iter().all(|issue| CODES.contains(&issue.code) && !issue.fix.is_empty()));
+}
+
+#[test]
+fn rules_of_the_protocol_are_checked() {
+    refused("da", "interval = \"31s\"", "CS0050", "sequencer.drift");
+    refused("da", "interval = \"0s\"", "CS0050", "da.interval");
+    refused(
+        "sequencer",
+        "window = \"19s\"\nforced_delay = \"1s\"\ndrift=\"2s\"",
+        "CS0050",
+        "sequencer.window",
+    );
+    refused("sequencer", "forced_delay = \"31m\"", "CS0050", "sequencer.forced_delay");
+    refused("sequencer", "lane_rate = \"30M\"", "CS0030", "sequencer.lane_rate");
+    refused("sequencer", "lane_rate = 0", "CS0030", "sequencer.lane_rate");
+    refused("execution", "gas_burst = \"20M\"", "CS0030", "execution.gas_burst");
+    refused("execution", "gas_rate = 30000001", "CS0030", "execution.gas_rate");
+    refused("execution", "gas_target = \"40M\"", "CS0030", "execution.gas_target");
+    refused("execution", "block_time = \"9ms\"", "CS0050", "execution.block_time");
+    refused("execution", "idle = \"500ms\"", "CS0050", "execution.idle");
+    refused("execution", "idle = \"20m\"", "CS0050", "execution.idle");
+    refused("execution", "forks = { cancun = 0, prague = 0 }", "CS0020", "execution.forks.cancun");
+    refused("execution", "forks = { osaka = 0 }", "CS0020", "execution.forks");
+    refused("execution", "forks = { prague = 5 }", "CS0020", "execution.forks");
+    refused("fees", "denominator = 0", "CS0040", "fees.denominator");
+    refused("fees", "min_base_fee = 0", "CS0040", "fees.min_base_fee");
+    refused("fees", "min_base_fee = \"100 ether\"", "CS0040", "fees.min_base_fee");
+    refused("metalayer", "domain = 4294967296", "CS0070", "metalayer.domain");
+}
+
+#[test]
+fn names_ids_keys_and_addresses_are_checked() {
+    for (id, path) in [("0", "chain.chain_id"), ("4294967296", "chain.chain_id")] {
+        let text = SMALLEST.replace("chain_id = 901", &format!("chain_id = {id}"));
+        let found = errors(&text);
+        assert_eq!(found[0], ("CS0010", path.to_owned()), "{found:?}");
+        assert_eq!(found.len(), 1);
+    }
+    let zero = "0x0000000000000000000000000000000000000000";
+    refused("sequencer", &format!("poster = \"{zero}\""), "CS0061", "sequencer.poster");
+    refused("fees", &format!("recipient = \"{zero}\""), "CS0061", "fees.recipient");
+    refused("sequencer", "posters = []", "CS0051", "sequencer.posters");
+    refused("sequencer", "posters = [{ keys = [] }]", "CS0051", "sequencer.posters[0]");
+    let key = "0x00000000000000000000000000000000000000a1";
+    let twice = format!("posters = [{{ keys = [\"{key}\", \"{key}\"] }}]");
+    refused("sequencer", &twice, "CS0061", "sequencer.posters[0]");
+    let late = format!("posters = [{{ from = 5, keys = [\"{key}\"] }}]");
+    refused("sequencer", &late, "CS0051", "sequencer.posters[0]");
+    let alloc =
+        format!("[genesis.alloc.\"{key}\"]\n[genesis.alloc.\"{}\"]\n", key.replace("a1", "A1"));
+    let text = format!("{SMALLEST}{alloc}");
+    assert_eq!(errors(&text)[0].0, "CS0061");
+    refused(
+        "genesis.alloc",
+        "\"0x4200000000000000000000000000000000000016\" = { code = \"0x00\" }",
+        "CS0061",
+        "genesis.alloc.0x4200000000000000000000000000000000000016",
+    );
+    refused("genesis.alloc", "nobody = {}", "CS0004", "genesis.alloc.nobody");
+    refused("public", "ws = [\"http://x\"]", "CS0090", "public.ws[0]");
+    refused("sequencer.raft", "", "CS0007", "sequencer.raft");
+    assert!(errors(&with("sequencer.single", "")).is_empty());
+}
+
+#[test]
+fn versions_syntax_and_modules_are_told_apart() {
+    assert_eq!(errors(&SMALLEST.replace("version = 1", "version = 2"))[0].0, "CS0009");
+    assert_eq!(errors(&SMALLEST.replace("version = 1", ""))[0], ("CS0005", "version".to_owned()));
+    let found = issues("version = 1\n[chain\nname = \"x\"");
+    assert_eq!((found[0].code, found[0].line), ("CS0001", Some(2)));
+    let inputs = Inputs { vms: &["evm", "ledger"], ..Inputs::NONE };
+    let invalid = parse(&with("execution", "vm = \"evn\""), &inputs).unwrap_err();
+    assert_eq!(invalid.issues[0].code, "CS0008");
+    assert!(invalid.to_string().contains("did you mean \"evm\""), "{invalid}");
+}
+
+#[test]
+fn well_known_keys_are_for_devnets_only() {
+    let text = devnet_chain("Dev", 901, "evm", Keys::DEV, 1_700_000_000_000);
+    read(&text);
+    let text = text.replace("kind = \"devnet\"", "kind = \"testnet\"");
+    let found = errors(&text);
+    assert!(found.iter().all(|(code, _)| *code == "CS0080"), "{found:?}");
+    for path in ["sequencer.key", "sequencer.poster", "fees.recipient", "da.local.signer"] {
+        assert!(found.iter().any(|(_, at)| at == path), "{path} not in {found:?}");
+    }
+    let accounts = found.iter().filter(|(_, path)| path.starts_with("genesis.alloc."));
+    assert_eq!(accounts.count(), 10);
+}
+
+#[test]
+fn the_dev_accounts_are_those_of_the_mnemonic() {
+    for (index, address) in (0..).zip(DEV_ACCOUNTS) {
+        let builder = MnemonicBuilder::<English>::default().phrase(DEV_MNEMONIC);
+        let signer = builder.index(index).unwrap().build().unwrap();
+        assert_eq!(signer.address(), address);
+    }
+}
+
+#[test]
+fn files_are_read_through_the_reader() {
+    let read_file = |name: &str| {
+        match name {
+        "alloc.json" => Ok(br#"{"alloc": {
+            "00000000000000000000000000000000000000b1": {"balance": "0xde0b6b3a7640000", "nonce": "0x1",
+                "code": "0x6001", "storage": {"0x01": "0x02", "0x03": "0x00"}},
+            "0x00000000000000000000000000000000000000b2": {"balance": 18446744073709551615}
+        }}"#
+        .to_vec()),
+        "rounded.json" => Ok(br#"{"0x00000000000000000000000000000000000000b2": {"balance": 1e30}}"#.to_vec()),
+        "hex" => Ok(b"0x6001\n".to_vec()),
+        "foundry.json" => Ok(br#"{"bytecode": {"object": "0x6002"}}"#.to_vec()),
+        "hardhat.json" => Ok(br#"{"bytecode": "0x6003"}"#.to_vec()),
+        "unlinked.json" => Ok(br#"{"bytecode": "0x60__$abc$__03"}"#.to_vec()),
+        _ => Err("no such file".to_owned()),
+    }
+    };
+    let inputs = Inputs { read: &read_file, ..Inputs::NONE };
+    let preinstall = |at: usize, file: &str| {
+        format!(
+            "[[genesis.preinstalls]]\nname=\"c{at}\"\naddress = \"0x{:040x}\"\nfile = \"{file}\"\n",
+            0xc0 + at
+        )
+    };
+    let files = ["hex", "foundry.json", "hardhat.json"];
+    let all: String = files.iter().enumerate().map(|(at, file)| preinstall(at, file)).collect();
+    let text = format!("{}{all}", with("genesis", "alloc_file = \"alloc.json\""));
+    let (spec, _) = parse(&text, &inputs).unwrap_or_else(|invalid| panic!("{invalid}"));
+    let codes: Vec<_> = spec.genesis.preinstalls.iter().map(|p| p.creation_code[1]).collect();
+    assert_eq!(codes, [1, 2, 3]);
+    let account = &spec.genesis.alloc[&address!("0x00000000000000000000000000000000000000b1")];
+    assert_eq!((account.nonce, account.storage.len()), (1, 1));
+    assert_eq!(account.balance, U256::from(10).pow(U256::from(18)));
+    for bad in ["missing", "unlinked.json"] {
+        let invalid = parse(&format!("{SMALLEST}{}", preinstall(0, bad)), &inputs).unwrap_err();
+        assert_eq!(invalid.issues[0].path, "genesis.preinstalls[0].file");
+    }
+    let rounded = with("genesis", "alloc_file = \"rounded.json\"");
+    assert_eq!(parse(&rounded, &inputs).unwrap_err().issues[0].code, "CS0003");
+    assert_eq!(
+        errors(&with("genesis", "alloc_file = \"x\"")),
+        [("CS0006", "genesis.alloc_file".to_owned())]
+    );
+}
+
+/// A spec with something in every field.
+pub(super) fn rich() -> String {
+    let mut text = devnet_chain("Rich \"quoted\"", 902, "evm", Keys::DEV, 1_700_000_000_250);
+    text = text.replace("poster = \"", "posters = [{ keys = [\"0x00000000000000000000000000000000000000b1\"] }, { from = \"2027-01-15T00:00:00Z\", keys = [\"0x00000000000000000000000000000000000000b2\", \"0x00000000000000000000000000000000000000b3\"] }] # \"");
+    text = text.replace("osaka = 0", "osaka = \"2027-01-15T00:00:00Z\"");
+    text.push_str(
+        "\"0x00000000000000000000000000000000000000c1\" = { balance = \"1 wei\", nonce = 3, code = \"0x6001\", storage = { 0x01 = \"0xff\", 2 = 0 } }
+[[genesis.preinstalls]]
+name = \"Multicall3\"
+address = \"0xcA11bde05977b3631167028862bE2a173976CA11\"
+code = \"0x600160025500\"
+[metalayer]
+domain = 7
+[public]
+rpc = [\"https://rpc.rich.example\"]
+ws = [\"wss://rpc.rich.example\"]
+explorer = [\"https://explorer.rich.example\"]
+info_url = \"https://rich.example\"
+",
+    );
+    text
+}
+
+#[test]
+fn the_effective_spec_reads_back_as_the_same_spec() {
+    for text in [SMALLEST.to_owned(), rich()] {
+        let spec = read(&text);
+        let shown = spec.to_toml();
+        let again = read(&shown);
+        assert_eq!(again.identity(), spec.identity());
+        assert_eq!(format!("{again:?}"), format!("{spec:?}"));
+        assert_eq!(again.to_toml(), shown);
+        assert!(diff::diff(&spec, &again).is_empty());
+    }
+    assert!(read(SMALLEST).to_toml().contains("gas_limit = \"30M\""));
+    assert_eq!(read(SMALLEST).to_json()["sequencer"]["window"], "1h");
+}
+
+#[test]
+fn the_hashes_hold_what_they_should_and_nothing_else() {
+    let base = read(&rich());
+    let now = base.genesis.time_ms;
+    let change = |edit: &dyn Fn(&mut ChainSpec)| {
+        let mut spec = base.clone();
+        edit(&mut spec);
+        (spec.identity() != base.identity(), spec.rules_hash(now) != base.rules_hash(now))
+    };
+    let other = Address::repeat_byte(9);
+    let both: [&dyn Fn(&mut ChainSpec); 12] = [
+        &|s| s.chain_id += 1,
+        &|s| s.vm = "ledger".to_owned(),
+        &|s| s.forks = vec![(Fork::Prague, 0), (Fork::Osaka, 0)],
+        &|s| s.genesis.time_ms += 1,
+        &|s| s.genesis.alloc.values_mut().next().unwrap().nonce += 1,
+        &|s| {
+            s.genesis
+                .alloc
+                .values_mut()
+                .next()
+                .unwrap()
+                .storage
+                .insert(U256::ZERO, U256::ONE)
+                .map_or((), drop)
+        },
+        &|s| s.genesis.alloc.values_mut().next().unwrap().code = vec![1].into(),
+        &|s| s.genesis.preinstalls[0].creation_code = vec![1].into(),
+        &|s| s.da.start += 1,
+        &|s| drop(s.da.options.insert("signer".to_owned(), "x".into())),
+        &|s| s.metalayer.enabled = true,
+        &|s| s.metalayer.domain += 1,
+    ];
+    for (at, edit) in both.iter().enumerate() {
+        assert_eq!(change(*edit), (true, true), "edit {at} of the genesis part");
+    }
+    let rules: [&dyn Fn(&mut ChainSpec); 18] = [
+        &|s| s.gas.limit += 1,
+        &|s| s.gas.rate += 1,
+        &|s| s.gas.burst += 1,
+        &|s| s.gas.target += 1,
+        &|s| s.gas.rate_bytes += 1,
+        &|s| s.gas.burst_bytes += 1,
+        &|s| s.gas.limit_bytes += 1,
+        &|s| s.gas.limit_candidates += 1,
+        &|s| s.fees.min_base_fee += 1,
+        &|s| s.fees.floor += 1,
+        &|s| s.fees.denominator += 1,
+        &|s| s.fees.recipient = other,
+        &|s| s.sequencer.keys[0].keys[0] = other,
+        &|s| s.sequencer.posters[0].keys[0] = other,
+        &|s| s.sequencer.window_ms += 1,
+        &|s| s.sequencer.drift_ms += 1,
+        &|s| s.sequencer.forced_delay_ms += 1,
+        &|s| s.sequencer.lane_rate += 1,
+    ];
+    for (at, edit) in rules.iter().enumerate() {
+        assert_eq!(change(*edit), (false, true), "edit {at} of the rules");
+    }
+    let neither: [&dyn Fn(&mut ChainSpec); 9] = [
+        &|s| s.name.push('x'),
+        &|s| s.short_name.push('x'),
+        &|s| s.kind = Kind::Mainnet,
+        &|s| s.token.symbol.push('x'),
+        &|s| s.sequencer.block_time_ms += 1,
+        &|s| s.sequencer.idle_ms += 1,
+        &|s| s.public = Public::default(),
+        &|s| s.genesis.preinstalls[0].name.push('x'),
+        &|s| s.sequencer.posters[1].keys[0] = other,
+    ];
+    for (at, edit) in neither.iter().enumerate() {
+        assert_eq!(change(*edit), (false, false), "edit {at} of the rest");
+    }
+    let later = 1_800_000_000_000;
+    assert_ne!(base.rules_hash(now), base.rules_hash(later), "fork and posters change in 2027");
+    assert_eq!(base.rules_hash(now), base.rules_hash(now + 1));
+    let mut upper = base.clone();
+    let signer = base.da.options["signer"].as_str().unwrap().to_lowercase();
+    upper.da.options.insert("signer".to_owned(), signer.into());
+    assert_eq!(upper.identity(), base.identity(), "the case of hex digits is no difference");
+}
+
+#[test]
+fn each_change_says_what_it_costs() {
+    let from = read(&rich());
+    let level = |edit: &dyn Fn(&mut ChainSpec)| {
+        let mut to = from.clone();
+        edit(&mut to);
+        let changes = diff::diff(&from, &to);
+        assert!(!changes.is_empty());
+        changes.iter().map(|change| change.level).max().unwrap()
+    };
+    assert_eq!(level(&|s| s.public.rpc.clear()), Level::Local);
+    assert_eq!(level(&|s| s.token.symbol.push('X')), Level::Local);
+    assert_eq!(level(&|s| s.genesis.preinstalls[0].name.push('X')), Level::Local);
+    assert_eq!(level(&|s| s.sequencer.block_time_ms *= 2), Level::Soft);
+    assert_eq!(level(&|s| s.forks[1].1 += 1), Level::HardFork);
+    assert_eq!(level(&|s| s.forks[1].1 = 0), Level::Incompatible);
+    assert_eq!(level(&|s| s.gas.limit *= 2), Level::HardFork);
+    assert_eq!(level(&|s| s.sequencer.keys[0].keys[0] = Address::ZERO), Level::HardFork);
+    assert_eq!(level(&|s| s.da.interval_ms += 1000), Level::HardFork);
+    assert_eq!(level(&|s| s.chain_id += 1), Level::Incompatible);
+    assert_eq!(level(&|s| s.genesis.alloc.clear()), Level::Incompatible);
+    assert_eq!(level(&|s| s.da.options.clear()), Level::Incompatible);
+}
+
+#[test]
+fn exports_have_the_form_their_readers_want() {
+    let (rich, small) = (read(&rich()), read(SMALLEST));
+    let out = |spec: &ChainSpec, format| export(spec, format, &BTreeMap::new());
+    let json = |spec: &ChainSpec, format| -> serde_json::Value {
+        serde_json::from_str(&out(spec, format)).unwrap()
+    };
+
+    let genesis: alloy_genesis::Genesis =
+        serde_json::from_str(&out(&rich, Format::Genesis)).unwrap();
+    assert_eq!(genesis.config.chain_id, 902);
+    assert_eq!(
+        (genesis.config.prague_time, genesis.config.osaka_time),
+        (Some(0), Some(1_799_971_200))
+    );
+    assert_eq!((genesis.gas_limit, genesis.timestamp), (60_000_000, 1_700_000_000));
+    assert_eq!(genesis.base_fee_per_gas, Some(10_000_000));
+    let account = &genesis.alloc[&address!("0x00000000000000000000000000000000000000c1")];
+    assert_eq!((account.nonce, account.balance), (Some(3), U256::ONE));
+    assert_eq!(
+        account.storage.as_ref().unwrap()[&B256::with_last_byte(1)],
+        B256::with_last_byte(0xff)
+    );
+
+    let wallet = json(&small, Format::Eip3085);
+    assert_eq!((&wallet["chainId"], wallet.get("blockExplorerUrls")), (&"0x385".into(), None));
+    assert_eq!(wallet["rpcUrls"][0], "http://127.0.0.1:8545");
+
+    let allowed = [
+        "name",
+        "chain",
+        "rpc",
+        "faucets",
+        "nativeCurrency",
+        "infoURL",
+        "shortName",
+        "chainId",
+        "networkId",
+        "explorers",
+    ];
+    let list = json(&rich, Format::EthereumLists);
+    let keys: Vec<_> = list.as_object().unwrap().keys().cloned().collect();
+    assert!(keys.iter().all(|key| allowed.contains(&key.as_str())), "{keys:?}");
+    assert_eq!(keys.len(), allowed.len());
+
+    let viem = out(&rich, Format::Viem);
+    assert!(viem.contains("export const richQuoted = defineChain({"), "{viem}");
+    assert!(viem.contains(r#"name: "Rich \"quoted\"","#), "{viem}");
+    assert!(viem.contains("multicall3") && viem.contains("testnet: true"), "{viem}");
+    assert!(out(&small, Format::Viem).contains("alphaOne"));
+}
+
+#[test]
+fn the_schema_names_every_field_and_its_form() {
+    let schema = schema();
+    let field = |section: &str, field: &str| {
+        let pointer = format!("/$defs/{section}/properties/{field}");
+        schema.pointer(&pointer).unwrap_or_else(|| panic!("{pointer}")).clone()
+    };
+    assert_eq!(field("ExecutionFile", "block_time")["format"], "duration");
+    assert_eq!(field("ChainFile", "kind")["$ref"], "#/$defs/Kind");
+    assert_eq!(schema["$defs"]["Kind"]["enum"][0], "devnet");
+    assert_eq!(schema["$defs"]["DaFile"]["additionalProperties"]["type"], "object");
+    assert_eq!(schema["additionalProperties"], false);
+    let text = schema.to_string();
+    assert!(!text.contains("\"null\""), "TOML has no null");
+    assert!(field("FeesFile", "floor")["description"].is_string());
+}
+
+#[test]
+fn a_ledger_chain_has_no_contracts() {
+    let spec = read(&devnet_chain("L", 5, "ledger", Keys::DEV, 1_700_000_000_000));
+    assert!(!spec.genesis.alloc.contains_key(&DETERMINISTIC_DEPLOYER));
+    let line = "vm = \"ledger\"\n[[genesis.preinstalls]]\naddress = \"0xcA11bde05977b3631167028862bE2a173976CA11\"\ncode=\"0x00\"";
+    refused("execution", line, "CS0062", "genesis.preinstalls[0]");
+}
+
+fn any_value() -> impl Strategy<Value = toml::Value> {
+    let leaf = prop_oneof![
+        any::<i64>().prop_map(toml::Value::Integer),
+        any::<f64>().prop_map(toml::Value::Float),
+        any::<bool>().prop_map(toml::Value::Boolean),
+        "\\PC{0,12}".prop_map(toml::Value::String),
+        prop_oneof![Just("0s"), Just("1h"), Just("9G"), Just("0x00"), Just("1 ether"), Just("evm")]
+            .prop_map(|text| toml::Value::String(text.to_owned())),
+        Just(toml::Value::Datetime("1979-05-27T07:32:00Z".parse().unwrap())),
+    ];
+    leaf.prop_recursive(3, 12, 4, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(toml::Value::Array),
+            prop::collection::vec(("[a-z0-9.]{1,6}", inner), 0..4)
+                .prop_map(|entries| toml::Value::Table(entries.into_iter().collect())),
+        ]
+    })
+}
+
+/// Replaces, removes or adds a value at a place that `picks` leads to.
+fn mutate(value: &mut toml::Value, picks: &[usize], new: toml::Value) {
+    let Some((pick, rest)) = picks.split_first() else {
+        *value = new;
+        return;
+    };
+    match value {
+        toml::Value::Table(table) if !table.is_empty() => {
+            let key = table.keys().nth(pick % table.len()).unwrap().clone();
+            if pick % 17 == 0 {
+                table.remove(&key);
+            } else if pick % 13 == 0 {
+                table.insert(format!("{key}x"), new);
+            } else {
+                mutate(&mut table[&key], rest, new);
+            }
+        }
+        toml::Value::Array(items) if !items.is_empty() => {
+            let at = pick % items.len();
+            mutate(&mut items[at], rest, new);
+        }
+        other => *other = new,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn no_change_of_a_spec_makes_the_parser_panic(
+        full: bool,
+        edits in prop::collection::vec((prop::collection::vec(any::<usize>(), 1..5), any_value()), 1..4),
+    ) {
+        let spec = read(&rich());
+        let text = if full { spec.to_toml() } else { rich() };
+        let mut value = toml::Value::Table(toml::from_str(&text).unwrap());
+        for (picks, new) in edits {
+            mutate(&mut value, &picks, new);
+        }
+        if let Ok(text) = toml::to_string(&value)
+            && let Ok((spec, _)) = parse(&text, &Inputs::NONE)
+        {
+            prop_assert_eq!(read(&spec.to_toml()).identity(), spec.identity());
+            let _ = (spec.rules_hash(u64::MAX), export(&spec, Format::Viem, &BTreeMap::new()));
+        }
+    }
+
+    #[test]
+    fn no_text_makes_the_parser_panic(noise in "\\PC{0,60}", at in 0usize..800) {
+        let mut text = rich();
+        let at = (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        text.insert_str(at, &noise);
+        let _ = parse(&text, &Inputs::NONE);
+        let _ = parse(&noise, &Inputs::NONE);
+    }
+}
