@@ -1,5 +1,6 @@
 //! The integration tests, in one binary.
 
+mod agreement;
 mod e2e;
 mod kill;
 mod seams;
