@@ -18,7 +18,8 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
+use std::collections::btree_map::{BTreeMap, Entry};
 
 use alloy_primitives::{Address, B256, Bytes, keccak256};
 use alloy_signer_local::PrivateKeySigner;
@@ -230,10 +231,11 @@ fn collect(blobs: &[Bytes], context: &ReadContext<'_>, dropped: &mut Dropped) ->
             found.push(Parts { id, count, chunks: BTreeMap::new() });
             found.len() - 1
         });
-        if found[at].chunks.contains_key(&index) {
-            dropped.duplicate += 1;
-        } else {
-            found[at].chunks.insert(index, chunk);
+        match found[at].chunks.entry(index) {
+            Entry::Occupied(_) => dropped.duplicate += 1,
+            Entry::Vacant(place) => {
+                place.insert(chunk);
+            }
         }
     }
     found
