@@ -18,8 +18,8 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
 use std::collections::btree_map::{BTreeMap, Entry};
+use std::collections::{HashMap, HashSet};
 
 use alloy_primitives::{Address, B256, Bytes, keccak256};
 use alloy_signer_local::PrivateKeySigner;
@@ -170,10 +170,16 @@ fn check_links(span: &Span) -> Result<(), CodecError> {
 pub fn decode(block: &DaBlock, context: &ReadContext<'_>) -> (DaEntry, Dropped) {
     let mut dropped = Dropped::default();
     let mut spans = Vec::new();
+    let mut whole = HashSet::new();
     for parts in collect(&block.blobs, context, &mut dropped) {
         let blobs = parts.chunks.len() as u64;
         if parts.chunks.len() != usize::from(parts.count) {
             dropped.incomplete += blobs;
+            continue;
+        }
+        // The same payload, posted again in blobs of another size.
+        if !whole.insert(parts.id) {
+            dropped.duplicate += blobs;
             continue;
         }
         match parts.span(context.identity) {
