@@ -18,7 +18,8 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::btree_map::{BTreeMap, Entry};
+use std::collections::{HashMap, HashSet};
 
 use alloy_primitives::{Address, B256, Bytes, keccak256};
 use alloy_signer_local::PrivateKeySigner;
@@ -169,10 +170,16 @@ fn check_links(span: &Span) -> Result<(), CodecError> {
 pub fn decode(block: &DaBlock, context: &ReadContext<'_>) -> (DaEntry, Dropped) {
     let mut dropped = Dropped::default();
     let mut spans = Vec::new();
+    let mut whole = HashSet::new();
     for parts in collect(&block.blobs, context, &mut dropped) {
         let blobs = parts.chunks.len() as u64;
         if parts.chunks.len() != usize::from(parts.count) {
             dropped.incomplete += blobs;
+            continue;
+        }
+        // The same payload, posted again in blobs of another size.
+        if !whole.insert(parts.id) {
+            dropped.duplicate += blobs;
             continue;
         }
         match parts.span(context.identity) {
@@ -230,10 +237,11 @@ fn collect(blobs: &[Bytes], context: &ReadContext<'_>, dropped: &mut Dropped) ->
             found.push(Parts { id, count, chunks: BTreeMap::new() });
             found.len() - 1
         });
-        if found[at].chunks.contains_key(&index) {
-            dropped.duplicate += 1;
-        } else {
-            found[at].chunks.insert(index, chunk);
+        match found[at].chunks.entry(index) {
+            Entry::Occupied(_) => dropped.duplicate += 1,
+            Entry::Vacant(place) => {
+                place.insert(chunk);
+            }
         }
     }
     found

@@ -312,6 +312,9 @@ fn order_of_blobs_does_not_matter_and_repeats_count_once() {
     let thrice = [&blobs[..], &blobs[..], &blobs[..]].concat();
     let repeats = Dropped { duplicate: 2 * all, ..Default::default() };
     assert_eq!(read(thrice), (vec![span.clone()], repeats));
+    let other_cut = write(&span, &EncodeOptions::default(), 500);
+    let again = Dropped { duplicate: other_cut.len() as u64, ..Default::default() };
+    assert_eq!(read([&blobs[..], &other_cut].concat()), (vec![span.clone()], again));
     let lost = blobs.remove(1);
     let missing = Dropped { incomplete: all - 1, ..Default::default() };
     assert_eq!(read(blobs), (vec![], missing));
