@@ -14,18 +14,16 @@ use super::table::{Api, Args, Table};
 use super::target;
 
 pub(crate) fn register(table: &mut Table) -> Result<(), RegisterMethodError> {
-    table.quick("eth_getBlockByNumber", |api, args| {
+    table.waiting("eth_getBlockByNumber", |api, args| async move {
         let tag: BlockNumberOrTag = args.need(0, "block number")?;
-        let full = args.option(1, "full transactions")?.unwrap_or(false);
         if tag.is_pending() {
-            return pending(api).map(Some);
+            return pending(&api).map(Some);
         }
-        Ok(by_target(api, tag.into())?.map(|block| json::block(&block, full)))
+        shown(api, tag.into(), &args).await
     })?;
-    table.quick("eth_getBlockByHash", |api, args| {
-        let block = by_hash(api, args)?;
-        let full = args.option(1, "full transactions")?.unwrap_or(false);
-        Ok(block.map(|block| json::block(&block, full)))
+    table.waiting("eth_getBlockByHash", |api, args| async move {
+        let hash: B256 = args.need(0, "block hash")?;
+        shown(api, hash.into(), &args).await
     })?;
     table.quick("eth_getHeaderByNumber", |api, args| {
         Ok(by_number(api, args)?.map(|block| json::header(&block)))
@@ -33,7 +31,7 @@ pub(crate) fn register(table: &mut Table) -> Result<(), RegisterMethodError> {
     table.quick("eth_getHeaderByHash", |api, args| {
         Ok(by_hash(api, args)?.map(|block| json::header(&block)))
     })?;
-    table.quick("eth_getBlockReceipts", |api, args| {
+    table.heavy("eth_getBlockReceipts", |api, args, _| {
         let block = by_target(api, args.need(0, "block")?)?;
         Ok(block.map(|block| json::receipts(&block)))
     })?;
@@ -90,6 +88,15 @@ fn transactions(table: &mut Table) -> Result<(), RegisterMethodError> {
 /// The receipt of an included transaction.
 pub(crate) fn receipt(api: &Api, hash: B256) -> RpcResult<Option<ReceiptJson>> {
     Ok(api.backend.chain().tx(hash)?.map(|(block, index)| json::receipt(&block, index)))
+}
+
+/// A block as JSON: at once with hashes, on a worker with whole transactions, which may be many.
+async fn shown(api: Arc<Api>, at: Target, args: &Args) -> RpcResult<Option<Value>> {
+    let full = args.option(1, "full transactions")?.unwrap_or(false);
+    let show = move |api: &Api| -> RpcResult<Option<Value>> {
+        Ok(by_target(api, at)?.map(|block| json::block(&block, full)))
+    };
+    if full { api.heavy(move |api, _| show(api)).await } else { show(&api) }
 }
 
 fn at_index(block: Option<Arc<Block>>, index: Index) -> Option<Value> {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alloy_primitives::{B256, Bytes};
+use alloy_rpc_types_eth::Index;
 use jsonrpsee::core::RegisterMethodError;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::timeout;
@@ -30,8 +31,10 @@ async fn send(api: Arc<Api>, args: Args) -> RpcResult<B256> {
 /// EIP-7966: answers with the receipt once the transaction is in a block.
 async fn send_sync(api: Arc<Api>, args: Args) -> RpcResult<ReceiptJson> {
     let raw: Bytes = args.need(0, "transaction")?;
-    let limit = args.option::<u64>(1, "timeout in ms")?.map_or(SYNC_WAIT, Duration::from_millis);
-    let limit = if limit.is_zero() { SYNC_WAIT } else { limit.min(MAX_SYNC_WAIT) };
+    // The EIP has an invalid timeout fall back to the default.
+    let asked = args.option::<Index>(1, "timeout in ms").ok().flatten();
+    let asked = asked.map(|ms| Duration::from_millis(ms.0 as u64)).filter(|ms| !ms.is_zero());
+    let limit = asked.unwrap_or(SYNC_WAIT).min(MAX_SYNC_WAIT);
     // Before it is sent, so that the block which takes it cannot be missed.
     let mut blocks = api.backend.new_blocks();
     let hash = api.backend.submit(raw).await?;

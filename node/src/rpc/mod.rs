@@ -8,6 +8,7 @@ mod eth_blocks;
 mod eth_call;
 mod eth_chain;
 mod eth_fees;
+mod eth_filters;
 mod eth_logs;
 mod eth_state;
 mod eth_submit;
@@ -58,6 +59,7 @@ const MODULES: &[(&str, Register)] = &[
     ("eth", eth_fees::register),
     ("eth", eth_call::register),
     ("eth", eth_logs::register),
+    ("eth", eth_filters::register),
     ("eth", eth_submit::register),
     ("eth", eth_subscribe::register),
     ("net", net::register),
@@ -93,6 +95,10 @@ pub struct RpcConfig {
     pub call_gas: u64,
     /// Longest a call or a search is waited for.
     pub call_timeout: Duration,
+    /// Longest a whole HTTP request may take, its body included.
+    pub request_timeout: Duration,
+    /// Polled filters kept at a time.
+    pub filters: usize,
     /// Calls and searches that run at the same time.
     pub workers: usize,
     /// Most blocks of one `eth_getLogs`.
@@ -116,6 +122,8 @@ impl Default for RpcConfig {
             subscriptions: 64,
             call_gas: 50_000_000,
             call_timeout: Duration::from_secs(5),
+            request_timeout: Duration::from_secs(60),
+            filters: 1000,
             workers: cores,
             log_blocks: 10_000,
             log_results: 10_000,
@@ -153,12 +161,14 @@ pub async fn serve(
         None => HostFilterLayer::disable(),
     };
     let server_config = server_config(&config);
+    let request_timeout = config.request_timeout;
     let mut table = Table(RpcModule::new(Api::new(backend, config, enabled.clone())));
     for (_, register) in MODULES.iter().filter(|(name, _)| enabled.contains(name)) {
         register(&mut table)?;
     }
     let names = NamesLayer::new(table.0.method_names().collect(), off);
     let http = tower::ServiceBuilder::new()
+        .timeout(request_timeout)
         .layer(origins.cors())
         .layer(hosts)
         .layer(origins)

@@ -15,6 +15,7 @@ use tokio::time::{timeout, timeout_at};
 use super::RpcConfig;
 use super::backend::Backend;
 use super::error::{RpcError, RpcResult};
+use super::eth_filters::Filters;
 
 /// What every method can reach.
 pub(crate) struct Api {
@@ -24,6 +25,8 @@ pub(crate) struct Api {
     pub(crate) config: RpcConfig,
     /// Namespaces that answer.
     pub(crate) enabled: Vec<&'static str>,
+    /// Filters that clients poll.
+    pub(crate) filters: Filters,
     workers: Arc<Semaphore>,
 }
 
@@ -34,7 +37,7 @@ impl Api {
         enabled: Vec<&'static str>,
     ) -> Self {
         let workers = Arc::new(Semaphore::new(config.workers.max(1)));
-        Self { backend, config, enabled, workers }
+        Self { backend, config, enabled, filters: Filters::default(), workers }
     }
 
     /// Runs work that may take long on a worker thread: at most `config.workers` at a time, each
