@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use alloy_primitives::Address;
 use causeway_chainspec::plan::Candidate;
 use causeway_chainspec::{
-    BlockBody, BlockId, Claim, DaRef, ForcedEntry, Receipt, StateDiff, StateReader, Tx,
+    BlockBody, BlockId, CallOutcome, Claim, DaRef, ForcedEntry, Message, Receipt, StateDiff,
+    StateError, StateReader, SystemCall, SystemState, Tx,
 };
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -512,6 +513,64 @@ fn a_transaction_that_comes_out_differently_is_quarantined_and_the_block_goes_on
     let block = built.layer.executed.block;
     assert_eq!(block.txs, vec![txs[0].clone(), txs[2].clone()]);
     assert_eq!(pipeline.execute(block.plan.clone()).unwrap().hash, block.hash);
+}
+
+/// Mints to Bob in every block and commits to how often it did.
+struct Faucet;
+
+impl SystemModule for Faucet {
+    fn open(&self, _: &mut SystemState<'_>, _: &BlockPlan) -> Result<Vec<SystemCall>, StateError> {
+        let (from, to, gas_limit) = (Address::repeat_byte(0xfa), BOB, 50_000);
+        let (value, input) = (U256::from(3), Bytes::new());
+        Ok(vec![SystemCall { from, to, mint: 5, value, gas_limit, input }; 2])
+    }
+
+    fn close(
+        &self,
+        state: &mut SystemState<'_>,
+        results: &[CallOutcome],
+        _: &[Message],
+    ) -> Result<Option<B256>, StateError> {
+        assert!(results.len() == 2 && results.iter().all(|result| result.success));
+        let (account, slot) = (system::SYSTEM_ACCOUNT, U256::from(1_000));
+        let count = state.slot(account, slot)? + U256::from(2);
+        state.set_slot(account, slot, count)?;
+        Ok(Some(count.into()))
+    }
+}
+
+#[test]
+fn modules_run_in_every_block_on_every_vm() {
+    for vm in ["ledger", "evm"] {
+        let (one, two) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+        let modules: Vec<Arc<dyn SystemModule>> = vec![Arc::new(Faucet)];
+        let config = |dir: &TempDir| PipelineConfig {
+            modules: modules.clone(),
+            ..config_of(dir.path(), vm)
+        };
+        let pipeline = Pipeline::open(config(&one)).unwrap().0;
+        let follower = Pipeline::open(config(&two)).unwrap().0;
+        hold(&pipeline);
+        let start = system::supply(&*pipeline.snapshot().state(0).unwrap().unwrap()).unwrap();
+        for nonce in 0..4 {
+            let block = grow(&pipeline, &[transfer(0, nonce, BOB, 1)]);
+            assert_eq!(block.txs.len(), 3);
+            assert!(block.txs[0].is_deposit() && block.txs[1].is_deposit());
+            let count = B256::from(U256::from(2 * (nonce + 1)));
+            let requests = causeway_chainspec::block::requests_hash(block.claim_hash, count);
+            assert_eq!(block.header.requests_hash, Some(requests));
+            let seen = follower.execute(block.plan.clone()).unwrap();
+            assert_eq!(seen.hash, block.hash);
+            follower.commit(seen.claim_hash, None, None).unwrap();
+        }
+        assert_eq!(balance(&pipeline, 4, BOB), U256::from(4 * 7));
+        let state = pipeline.snapshot().state(4).unwrap().unwrap();
+        let supply = system::supply(&*state).unwrap();
+        assert!(supply <= start + U256::from(40), "minted, less what fees burnt");
+        let before = ids(&pipeline);
+        drop((pipeline, state));
+        assert_eq!(ids(&Pipeline::open(config(&one)).unwrap().0), before);
+    }
 }
 
 #[test]
