@@ -114,9 +114,7 @@ pub(super) fn tx_hashes(bytes: &[u8]) -> alloy_rlp::Result<Vec<B256>> {
     let inputs = inputs(&stored.forced, &stored.body);
     let hash = |tx: &StoredTx| match tx {
         StoredTx::Own(raw, _) => Ok(keccak256(raw)),
-        StoredTx::Candidate(index) => {
-            inputs.get(*index as usize).map(|raw| keccak256(raw)).ok_or(CORRUPT_TX)
-        }
+        StoredTx::Candidate(index) => inputs.get(*index as usize).map(keccak256).ok_or(CORRUPT_TX),
     };
     stored.txs.iter().map(hash).collect()
 }
@@ -362,6 +360,7 @@ fn next<T: Decodable>(buf: &mut &[u8]) -> alloy_rlp::Result<T> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

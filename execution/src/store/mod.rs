@@ -13,6 +13,7 @@ mod meta;
 mod open;
 mod tables;
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests;
 mod undo;
 mod view;
@@ -165,6 +166,6 @@ impl Store {
     /// Checks the checksum of every page of the file, and repairs what redb can repair (`false`
     /// if it had to). No view of this store may live.
     pub fn check_pages(&mut self) -> Result<bool, ExecutionError> {
-        self.db.check_integrity().map_err(open::storage)
+        open::check_pages(&mut self.db)
     }
 }

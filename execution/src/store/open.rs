@@ -238,6 +238,16 @@ fn guarded(
     }
 }
 
+/// Checks every page; `false` if something had to be repaired.
+pub(super) fn check_pages(db: &mut Database) -> Result<bool, ExecutionError> {
+    match catch_unwind(AssertUnwindSafe(|| db.check_integrity())) {
+        Ok(result) => result.map_err(storage),
+        Err(_) => {
+            Err(ExecutionError::Damaged(format!("the database cannot be read; {WHAT_TO_DO}")))
+        }
+    }
+}
+
 /// An error of redb while reading or writing for ourselves.
 pub(super) fn storage(error: impl Into<redb::Error>) -> ExecutionError {
     match error.into() {

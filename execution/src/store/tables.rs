@@ -42,6 +42,7 @@ macro_rules! tables {
 
             /// Every row of every table, as bytes.
             #[cfg(test)]
+            #[allow(clippy::unwrap_used)]
             pub(super) fn dump(&self) -> std::collections::BTreeMap<(&'static str, Vec<u8>), Vec<u8>> {
                 use redb::ReadableTable as _;
                 let mut rows = std::collections::BTreeMap::new();

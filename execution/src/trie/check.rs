@@ -8,13 +8,12 @@ use causeway_chainspec::StateError;
 
 use super::{Load, missing, undecodable};
 
+/// Takes the key and value of a leaf.
+pub(crate) type Visit<'a> = dyn FnMut(B256, &[u8]) -> Result<(), StateError> + 'a;
+
 /// Visits the leaves of a trie in key order; returns how many nodes it has. An error names the
 /// first node that is missing or is not what its parent says.
-pub(crate) fn check(
-    load: &Load<'_>,
-    root: B256,
-    visit: &mut dyn FnMut(B256, &[u8]) -> Result<(), StateError>,
-) -> Result<u64, StateError> {
+pub(crate) fn check(load: &Load<'_>, root: B256, visit: &mut Visit<'_>) -> Result<u64, StateError> {
     let top = Nibbles::new();
     let Some(rlp) = load(&top)? else {
         return if root == EMPTY_ROOT_HASH { Ok(0) } else { Err(missing(&top)) };
@@ -29,7 +28,7 @@ fn nodes(
     load: &Load<'_>,
     path: &Nibbles,
     rlp: &Bytes,
-    visit: &mut dyn FnMut(B256, &[u8]) -> Result<(), StateError>,
+    visit: &mut Visit<'_>,
 ) -> Result<u64, StateError> {
     let mut child = |path: Nibbles, reference: &RlpNode| {
         let rlp = load(&path)?.ok_or_else(|| missing(&path))?;

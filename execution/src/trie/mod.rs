@@ -8,12 +8,13 @@
 mod check;
 mod prove;
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests;
 mod update;
 
 use std::collections::BTreeMap;
 
-use alloy_primitives::{Address, B256, Bytes, keccak256};
+use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_rlp::Decodable;
 use alloy_trie::{EMPTY_ROOT_HASH, KECCAK_EMPTY, Nibbles, TrieAccount};
 use causeway_chainspec::{Account, AccountDiff, StateDiff, StateError};
@@ -94,7 +95,9 @@ pub fn state_root(
         }
         Ok(value)
     };
-    let (root, accounts) = update(&|path| reader.account_node(path), &keys, &leaf)?;
+    let load = |path: &Nibbles| reader.account_node(path);
+    let root = load(&Nibbles::new())?.map_or(EMPTY_ROOT_HASH, keccak256);
+    let (root, accounts) = update(&load, root, &keys, &leaf)?;
     Ok((root, TrieDiff { accounts, storages: storages.into_inner() }))
 }
 
@@ -116,10 +119,8 @@ fn account_leaf(
     let (root, nodes) = if diff.storage.is_empty() {
         (if wiped { EMPTY_ROOT_HASH } else { old_root }, BTreeMap::new())
     } else {
-        let fresh = wiped || !had_storage;
-        storage_update(&diff.storage, &|path| {
-            if fresh { Ok(None) } else { reader.storage_node(hashed, path) }
-        })?
+        let root = if wiped { EMPTY_ROOT_HASH } else { old_root };
+        storage_update(&diff.storage, root, &|path| reader.storage_node(hashed, path))?
     };
     let storage = (wiped || !nodes.is_empty()).then_some(StorageTrieDiff { wiped, nodes });
     Ok((Some(alloy_rlp::encode(trie_account(&account, root))), storage))
@@ -127,7 +128,8 @@ fn account_leaf(
 
 /// Root and changed nodes of a storage trie after some slots were set.
 fn storage_update(
-    slots: &BTreeMap<alloy_primitives::U256, alloy_primitives::U256>,
+    slots: &BTreeMap<U256, U256>,
+    root: B256,
     load: &Load<'_>,
 ) -> Result<(B256, BTreeMap<Nibbles, Option<Bytes>>), StateError> {
     let slots: Vec<_> = slots.iter().collect();
@@ -142,7 +144,7 @@ fn storage_update(
         let value = changes[index].1;
         Ok((!value.is_zero()).then(|| alloy_rlp::encode(value)))
     };
-    update(load, &keys, &leaf)
+    update(load, root, &keys, &leaf)
 }
 
 /// Storage root of an account as the account trie has it; the empty root if it has none.
@@ -167,7 +169,10 @@ pub fn prove(
     if root == EMPTY_ROOT_HASH {
         return Ok((account, vec![Vec::new(); slots.len()]));
     }
-    let load = |path: &Nibbles| reader.storage_node(hashed, path);
+    let load = |path: &Nibbles| match reader.storage_node(hashed, path)? {
+        None => Err(missing(path)),
+        node => Ok(node),
+    };
     let slots = slots
         .iter()
         .map(|slot| Ok(prove::walk(&load, &Nibbles::unpack(keccak256(slot)))?.0))

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use alloy_primitives::U256;
 use alloy_trie::HashBuilder;
 use alloy_trie::proof::verify_proof;
 use alloy_trie::root::{state_root_unhashed, storage_root_unhashed};
@@ -88,8 +87,9 @@ fn change(
 ) -> (B256, BTreeMap<Nibbles, Option<Bytes>>) {
     let keys: Vec<_> = changes.keys().map(Nibbles::unpack).collect();
     let values: Vec<_> = changes.values().collect();
-    update(&|path| Ok(nodes.get(path).cloned()), &keys, &|index, _| Ok(values[index].clone()))
-        .unwrap()
+    let load = |path: &Nibbles| Ok(nodes.get(path).cloned());
+    let root = nodes.get(&Nibbles::new()).map_or(EMPTY_ROOT_HASH, keccak256);
+    update(&load, root, &keys, &|index, _| Ok(values[index].clone())).unwrap()
 }
 
 /// One batch of changes after the other on one trie, every property after each.
@@ -358,7 +358,25 @@ fn a_missing_or_broken_node_is_an_error() {
         assert!(state_root(&broken, &changes(2)).is_err());
         broken.accounts.insert(*path, Bytes::from_static(&[0xc1]));
         assert!(state_root(&broken, &changes(2)).is_err());
+        let other = memory.accounts.values().find(|rlp| memory.accounts[path] != **rlp).unwrap();
+        broken.accounts.insert(*path, other.clone());
+        assert!(state_root(&broken, &changes(2)).is_err());
         let load = |path: &Nibbles| broken.account_node(path);
         assert!(check(&load, root, &mut |_, _| Ok(())).is_err());
     }
+}
+
+#[test]
+fn a_storage_trie_that_is_gone_is_an_error() {
+    let mut memory = Memory::default();
+    let address = Address::repeat_byte(7);
+    let change = |value| {
+        let storage = (0..9).map(|slot| (U256::from(slot), U256::from(value))).collect();
+        let diff = AccountDiff { account: Some(Account::default()), wiped: false, storage };
+        StateDiff { accounts: [(address, diff)].into(), ..Default::default() }
+    };
+    memory.apply(&state_root(&memory, &change(1)).unwrap().1);
+    memory.storages.clear();
+    assert!(state_root(&memory, &change(2)).is_err());
+    assert!(prove(&memory, address, &[B256::ZERO]).is_err());
 }

@@ -28,17 +28,18 @@ enum Node {
     Branch(Box<[Node; 16]>),
 }
 
-/// Root of the trie after the keys (sorted, distinct) got their new values, and the nodes that
-/// differ by path.
+/// Root of a trie that has this root now, after the keys (sorted, distinct) got their new values,
+/// and the nodes that differ by path.
 pub(super) fn update(
     load: &Load<'_>,
+    root: B256,
     keys: &[Nibbles],
     leaf: &Leaf<'_>,
 ) -> Result<(B256, BTreeMap<Nibbles, Option<Bytes>>), StateError> {
     let top = Nibbles::new();
-    let mut root = match load(&top)? {
-        Some(rlp) => Node::Stored(RlpNode::word_rlp(&keccak256(rlp))),
-        None => Node::Empty,
+    let mut root = match root {
+        EMPTY_ROOT_HASH => Node::Empty,
+        root => Node::Stored(RlpNode::word_rlp(&root)),
     };
     let mut walk = Walk::new(load, keys, leaf);
     if !keys.is_empty() {
@@ -79,9 +80,16 @@ impl<'a> Walk<'a> {
         self.ready.remove(&index).map_or_else(|| (self.leaf)(index, old), Ok)
     }
 
-    /// Reads a node that its parent refers to.
-    fn open(&mut self, path: &Nibbles) -> Result<Node, StateError> {
+    /// Reads a node that its parent refers to. Debug builds check that it is that node: where an
+    /// overlay over the store is wrong, it shows here.
+    fn open(&mut self, path: &Nibbles, reference: &RlpNode) -> Result<Node, StateError> {
         let rlp = (self.load)(path)?.ok_or_else(|| missing(path))?;
+        let whole = path.is_empty() || reference.is_hash();
+        let hash =
+            || if whole { RlpNode::word_rlp(&keccak256(&rlp)) } else { RlpNode::from_rlp(&rlp) };
+        if cfg!(debug_assertions) && hash() != *reference {
+            return Err(StateError(format!("trie node at path {path:?} has another hash")));
+        }
         self.opened.push(*path);
         match TrieNode::decode(&mut rlp.as_ref()).map_err(|error| undecodable(path, error))? {
             TrieNode::EmptyRoot => Err(missing(path)),
@@ -109,9 +117,9 @@ impl<'a> Walk<'a> {
         range: Range<usize>,
     ) -> Result<bool, StateError> {
         match node {
-            Node::Stored(_) => {
+            Node::Stored(reference) => {
                 let mark = self.opened.len();
-                let mut open = self.open(path)?;
+                let mut open = self.open(path, reference)?;
                 let changed = self.apply(&mut open, path, range)?;
                 if changed {
                     *node = open;
@@ -306,7 +314,7 @@ impl<'a> Walk<'a> {
     /// A node that stood at `path` + `key` and is now reached from `path` through `key` alone.
     fn prefixed(&mut self, path: &Nibbles, key: Nibbles, child: Node) -> Result<Node, StateError> {
         let child = match child {
-            Node::Stored(reference) => match self.open(&path.join(&key))? {
+            Node::Stored(reference) => match self.open(&path.join(&key), &reference)? {
                 // A branch keeps its place and its content.
                 Node::Branch(_) => {
                     self.opened.pop();
