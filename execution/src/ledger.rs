@@ -196,7 +196,9 @@ impl Book<'_> {
         if from != to && !self.credit(to, value)? {
             return Err(SkipReason::Other("balance of the recipient overflows".into()).into());
         }
-        if from != to && let Some(sender) = self.account(from)? {
+        if from != to
+            && let Some(sender) = self.account(from)?
+        {
             sender.balance -= value;
         }
         Ok(())

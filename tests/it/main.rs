@@ -1,3 +1,4 @@
+<<<<<<< HEAD
 //! The integration tests, in one binary.
 
 mod agreement;
@@ -5,3 +6,8 @@ mod e2e;
 mod kill;
 mod seams;
 mod tidy;
+=======
+//! The one integration binary.
+
+mod seams;
+>>>>>>> pipeline

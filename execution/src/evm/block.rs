@@ -134,9 +134,9 @@ impl Block<'_> {
                     deposit_nonce: nonce,
                 })
             }
-            Err(error) => Err(rules::failure(error, |invalid, _| {
-                SkipReason::Other(invalid.to_string())
-            })),
+            Err(error) => {
+                Err(rules::failure(error, |invalid, _| SkipReason::Other(invalid.to_string())))
+            }
         }
     }
 

@@ -190,9 +190,7 @@ impl<'a> Handler for Driver<'a> {
     ) -> Result<(), Failure> {
         match self.deposit {
             Some(_) => Ok(()),
-            None => {
-                Ok(post_execution::reimburse_caller(engine.ctx(), result.gas(), U256::ZERO)?)
-            }
+            None => Ok(post_execution::reimburse_caller(engine.ctx(), result.gas(), U256::ZERO)?),
         }
     }
 

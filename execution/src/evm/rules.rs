@@ -26,8 +26,7 @@ pub(super) const fn spec_id(fork: Fork) -> SpecId {
 
 /// Everything that needs no state. The same reasons come from here and from execution.
 pub(super) fn check(tx: &Tx, env: &BlockEnv) -> Result<TxFacts, SkipReason> {
-    let facts =
-        TxFacts { intrinsic_gas: intrinsic_gas(tx, env), max_cost: envelope::max_cost(tx) };
+    let facts = TxFacts { intrinsic_gas: intrinsic_gas(tx, env), max_cost: envelope::max_cost(tx) };
     if tx.is_deposit() {
         return Ok(facts);
     }
@@ -120,10 +119,7 @@ pub(super) fn tx_env(tx: &Tx) -> TxEnv {
 
 /// revm's error as ours; `reason` names what is wrong with the transaction, given the balance
 /// revm saw if the error tells it.
-pub(super) fn failure(
-    error: Failure,
-    reason: impl FnOnce(Invalid, U256) -> SkipReason,
-) -> VmError {
+pub(super) fn failure(error: Failure, reason: impl FnOnce(Invalid, U256) -> SkipReason) -> VmError {
     match error {
         EVMError::Transaction(invalid) => {
             let balance = match &invalid {

@@ -94,7 +94,17 @@ fn stopped() -> ExecutionError {
     ExecutionError::Storage("the store is no longer written to".into())
 }
 
+/// Tells everybody that the thread is gone, however it went.
+struct Ended<'a>(&'a Core);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.0.fail(stopped().to_string());
+    }
+}
+
 fn run(core: &Core, inbox: &Receiver<Job>, abandon: &AtomicBool) {
+    let _ended = Ended(core);
     while let Ok(job) = inbox.recv() {
         let mut gathered = Gathered::new(core.picture().base.number);
         gathered.add(job);
@@ -168,7 +178,7 @@ impl Gathered {
         batch.log_offset = batch.log_offset.max(job.offset);
     }
 
-    fn write(self, core: &Core) -> Result<(), ExecutionError> {
+    fn write(&self, core: &Core) -> Result<(), ExecutionError> {
         if self.changes > 0 {
             // The store must never hold what the log may still lose.
             core.log.sync(self.batch.log_offset)?;
@@ -178,7 +188,7 @@ impl Gathered {
                 still_needed(&core.picture().view, records)
             })?;
         }
-        for reply in self.replies {
+        for reply in &self.replies {
             // Nobody waits any more if the caller's thread is gone.
             let _ = reply.send(());
         }

@@ -1,3 +1,4 @@
 //! One contract suite per seam, run over every implementation in its table.
 
 mod da;
+mod vm;

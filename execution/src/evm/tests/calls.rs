@@ -29,7 +29,10 @@ fn endings_have_geths_names() {
         (vec![PUSH0, 0x0c], "invalid opcode: opcode 0xc not defined"),
         (vec![ADD], "stack underflow"),
         (vec![PUSH0, JUMP], "invalid jump destination"),
-        ([[JUMPDEST, PUSH0, PUSH0].as_slice(), &[PUSH0, JUMP]].concat(), "stack limit reached 1024"),
+        (
+            [[JUMPDEST, PUSH0, PUSH0].as_slice(), &[PUSH0, JUMP]].concat(),
+            "stack limit reached 1024",
+        ),
         (vec![PUSH1, 1, PUSH0, PUSH0, RETURNDATACOPY], "return data out of bounds"),
     ] {
         state.contract(addr(0x10), code);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use alloy_consensus::{TxEip2930, TxEip7702};
+use alloy_consensus::{Sealable, TxEip2930, TxEip7702};
 use alloy_primitives::{TxKind, U256};
 use causeway_chainspec::{Fork, SkipReason, StateError, Tx, TxEnvelope};
 use op_alloy_consensus::{PostExecPayload, TxPostExec};
@@ -122,15 +122,11 @@ fn types_belong_to_forks_and_vms() {
         ..Default::default()
     };
     let authorize = unsigned(addr(1), TxEnvelope::Eip7702(signed(authorize)));
-    let access = TxEip2930 {
-        chain_id: CHAIN,
-        gas_limit: 30_000,
-        gas_price: 10,
-        ..Default::default()
-    };
+    let access =
+        TxEip2930 { chain_id: CHAIN, gas_limit: 30_000, gas_price: 10, ..Default::default() };
     let access = unsigned(addr(1), TxEnvelope::Eip2930(signed(access)));
-    let post = TxPostExec { payload: PostExecPayload::default(), ..Default::default() };
-    let post = unsigned(addr(1), TxEnvelope::from(post));
+    let post = TxPostExec::new(PostExecPayload::default()).seal_slow();
+    let post = unsigned(addr(1), TxEnvelope::PostExec(post));
     let reason = |fork, tx: &Arc<Tx>| {
         let checked = Evm::default().check(tx, &env(fork)).err();
         let output = run(&state, &env(fork), std::slice::from_ref(tx));
@@ -204,7 +200,9 @@ fn trouble_with_state_is_an_error_and_no_skip() {
     let mut state = world();
     state.codes.clear();
     let result = Evm::default().execute(&state, &env(Fork::Prague), &txs, &Stop::never());
-    assert!(matches!(result.err(), Some(VmError::State(StateError(text))) if text.contains("missing")));
+    assert!(
+        matches!(result.err(), Some(VmError::State(StateError(text))) if text.contains("missing"))
+    );
 }
 
 #[test]
