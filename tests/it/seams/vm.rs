@@ -1,4 +1,5 @@
 //! What every VM promises: one suite, run over the table of VMs.
+#![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

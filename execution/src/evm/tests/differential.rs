@@ -391,7 +391,8 @@ proptest! {
             let address = addr(0x10 + index as u8);
             state.contract(address, code);
             state.accounts.get_mut(&address).unwrap().balance = U256::from(20);
-            (state.set(address, 1, 1), state.set(address, 2, 7));
+            state.set(address, 1, 1);
+            state.set(address, 2, 7);
         }
         let (fork, spec) = FORKS[fork];
         let env = BlockEnv { beneficiary: somebody(beneficiary), ..env(fork) };

@@ -122,8 +122,13 @@ fn types_belong_to_forks_and_vms() {
         ..Default::default()
     };
     let authorize = unsigned(addr(1), TxEnvelope::Eip7702(signed(authorize)));
-    let access =
-        TxEip2930 { chain_id: CHAIN, gas_limit: 30_000, gas_price: 10, ..Default::default() };
+    let access = TxEip2930 {
+        chain_id: CHAIN,
+        gas_limit: 30_000,
+        gas_price: 10,
+        to: addr(9).into(),
+        ..Default::default()
+    };
     let access = unsigned(addr(1), TxEnvelope::Eip2930(signed(access)));
     let post = TxPostExec::new(PostExecPayload::default()).seal_slow();
     let post = unsigned(addr(1), TxEnvelope::PostExec(post));
