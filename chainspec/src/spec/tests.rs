@@ -57,8 +57,8 @@ fn refused(section: &str, line: &str, code: &str, path: &str) {
 
 const CODES: &[&str] = &[
     "CS0001", "CS0002", "CS0003", "CS0004", "CS0005", "CS0006", "CS0007", "CS0008", "CS0009",
-    "CS0010", "CS0020", "CS0030", "CS0040", "CS0041", "CS0050", "CS0051", "CS0060", "CS0061",
-    "CS0062", "CS0070", "CS0080", "CS0090",
+    "CS0010", "CS0020", "CS0030", "CS0040", "CS0041", "CS0050", "CS0051", "CS0052", "CS0060",
+    "CS0061", "CS0062", "CS0070", "CS0080", "CS0090",
 ];
 
 #[test]
@@ -210,6 +210,19 @@ fn versions_syntax_and_modules_are_told_apart() {
     let invalid = parse(&with("execution", "vm = \"evn\""), &inputs).unwrap_err();
     assert_eq!(invalid.issues[0].code, "CS0008");
     assert!(invalid.to_string().contains("did you mean \"evm\""), "{invalid}");
+}
+
+#[test]
+fn deep_nesting_is_refused_without_a_deep_stack() {
+    for deep in [
+        format!("x = {}{}", "[".repeat(50_000), "]".repeat(50_000)),
+        format!("x = {}{}", "{x = ".repeat(50_000), "}".repeat(50_000)),
+        format!("{}x = 1", "a.".repeat(50_000)),
+        format!("[{}a]", "a.".repeat(50_000)),
+        format!("[da.local]\n{}x = 1", "a.".repeat(50_000)),
+    ] {
+        assert!(parse(&deep, &Inputs::NONE).is_err());
+    }
 }
 
 #[test]
