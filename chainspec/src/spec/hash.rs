@@ -203,7 +203,9 @@ mod tests {
             &|s| s.forks = vec![(Fork::Prague, 0), (Fork::Osaka, 0)],
             &|s| s.genesis.time_ms += 1,
             &|s| first(s).nonce += 1,
-            &|s| drop(first(s).storage.insert(U256::ZERO, U256::ONE)),
+            &|s| {
+                first(s).storage.insert(U256::ZERO, U256::ONE);
+            },
             &|s| first(s).code = vec![1].into(),
             &|s| s.genesis.preinstalls[0].creation_code = vec![1].into(),
             &|s| s.da.start += 1,
