@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 //! The integration tests, in one binary.
 
 mod agreement;
@@ -6,8 +5,3 @@ mod e2e;
 mod kill;
 mod seams;
 mod tidy;
-=======
-//! The one integration binary.
-
-mod seams;
->>>>>>> pipeline

@@ -15,6 +15,7 @@
 //! | CS0030 | gas and byte budgets |
 //! | CS0040, CS0041 | fees; gas token |
 //! | CS0050, CS0051 | clocks (protocol, section 4); keys |
+//! | CS0052 | DA layer that does not suit what the chain is for |
 //! | CS0060, CS0061, CS0062 | genesis time and funds; addresses; preinstalls |
 //! | CS0070 | Metalayer |
 //! | CS0080 | well-known development keys on a chain that is no devnet |
@@ -184,49 +185,60 @@ fn fees(spec: &ChainSpec, report: &mut Report) {
 
 fn clocks(spec: &ChainSpec, report: &mut Report) {
     let (da, sequencer) = (spec.da.interval_ms, &spec.sequencer);
-    let mut rule = |holds: bool, path: &str, reason: String, fix: String| {
-        if !holds && !report.speaks_of(path) {
-            report.error("CS0050", path, reason, fix);
-        }
-    };
+    let window = sequencer.window_ms;
     let ms = |ms: u64| show_duration(&ms);
-    rule(da >= 10, "da.interval", format!("{} is too short", ms(da)), "use 10ms or more".into());
-    rule(
-        sequencer.window_ms >= 20 * da,
-        "sequencer.window",
-        format!("{} is less than 20 DA intervals of {}", ms(sequencer.window_ms), ms(da)),
-        format!("use {} or more", ms(20 * da)),
-    );
-    rule(
-        sequencer.drift_ms >= 2 * da,
-        "sequencer.drift",
-        format!("{} is less than 2 DA intervals of {}", ms(sequencer.drift_ms), ms(da)),
-        format!("use {} or more", ms(2 * da)),
-    );
-    rule(
-        sequencer.forced_delay_ms <= sequencer.window_ms / 2,
-        "sequencer.forced_delay",
-        format!("{} is more than half the window", ms(sequencer.forced_delay_ms)),
-        format!("use {} or less", ms(sequencer.window_ms / 2)),
-    );
-    rule(
-        sequencer.block_time_ms >= 10,
-        "execution.block_time",
-        format!("{} is too short", ms(sequencer.block_time_ms)),
-        "use 10ms or more".into(),
-    );
-    rule(
-        sequencer.idle_ms >= sequencer.block_time_ms,
-        "execution.idle",
-        format!("{} is shorter than the block time", ms(sequencer.idle_ms)),
-        format!("use {} or more", ms(sequencer.block_time_ms)),
-    );
-    rule(
-        sequencer.idle_ms <= sequencer.window_ms / 4,
-        "execution.idle",
-        format!("{} is more than a quarter of the window", ms(sequencer.idle_ms)),
-        format!("use {} or less: idle blocks must reach DA in time", ms(sequencer.window_ms / 4)),
-    );
+    // (holds, place, other places it leans on, reason, fix)
+    let rules = [
+        (da >= 10, "da.interval", "", format!("{} is too short", ms(da)), "10ms or more".into()),
+        (
+            window >= 20 * da,
+            "sequencer.window",
+            "da.interval",
+            format!("{} is less than 20 DA intervals of {}", ms(window), ms(da)),
+            format!("{} or more", ms(20 * da)),
+        ),
+        (
+            sequencer.drift_ms >= 2 * da,
+            "sequencer.drift",
+            "da.interval",
+            format!("{} is less than 2 DA intervals of {}", ms(sequencer.drift_ms), ms(da)),
+            format!("{} or more", ms(2 * da)),
+        ),
+        (
+            sequencer.forced_delay_ms <= window / 2,
+            "sequencer.forced_delay",
+            "sequencer.window",
+            format!("{} is more than half the window", ms(sequencer.forced_delay_ms)),
+            format!("{} or less", ms(window / 2)),
+        ),
+        (
+            sequencer.block_time_ms >= 10,
+            "execution.block_time",
+            "",
+            format!("{} is too short", ms(sequencer.block_time_ms)),
+            "10ms or more".into(),
+        ),
+        (
+            sequencer.idle_ms >= sequencer.block_time_ms,
+            "execution.idle",
+            "execution.block_time",
+            format!("{} is shorter than the block time", ms(sequencer.idle_ms)),
+            format!("{} or more", ms(sequencer.block_time_ms)),
+        ),
+        (
+            sequencer.idle_ms <= window / 4,
+            "execution.idle",
+            "sequencer.window",
+            format!("{} is more than a quarter of the window", ms(sequencer.idle_ms)),
+            format!("{} or less: idle blocks must reach DA in time", ms(window / 4)),
+        ),
+    ];
+    for (holds, path, other, reason, fix) in rules {
+        let told = report.speaks_of(path) || (!other.is_empty() && report.speaks_of(other));
+        if !holds && !told {
+            report.error("CS0050", path, reason, format!("use {fix}"));
+        }
+    }
 }
 
 fn keys(changes: &[KeyChange], [one, many]: [&str; 2], report: &mut Report) {
@@ -293,7 +305,7 @@ fn local_da(spec: &ChainSpec, report: &mut Report) {
     }
     if spec.kind == Kind::Mainnet {
         let reason = "local DA is one process: what it loses is lost";
-        report.warn("CS0008", "da.layer", reason, "choose a public DA layer for a mainnet");
+        report.warn("CS0052", "da.layer", reason, "choose a public DA layer for a mainnet");
     }
 }
 

@@ -103,3 +103,35 @@ fn level(path: &str, [from, to]: [&ChainSpec; 2]) -> Level {
         _ => Level::HardFork,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloy_primitives::Address;
+
+    use super::*;
+    use crate::spec::tests::{read, rich};
+
+    #[test]
+    fn each_change_says_what_it_costs() {
+        let from = read(&rich());
+        let level = |edit: &dyn Fn(&mut ChainSpec)| {
+            let mut to = from.clone();
+            edit(&mut to);
+            let changes = diff(&from, &to);
+            assert!(!changes.is_empty());
+            changes.iter().map(|change| change.level).max().unwrap()
+        };
+        assert_eq!(level(&|s| s.public.rpc.clear()), Level::Local);
+        assert_eq!(level(&|s| s.token.symbol.push('X')), Level::Local);
+        assert_eq!(level(&|s| s.genesis.preinstalls[0].name.push('X')), Level::Local);
+        assert_eq!(level(&|s| s.sequencer.block_time_ms *= 2), Level::Soft);
+        assert_eq!(level(&|s| s.forks[1].1 += 1), Level::HardFork);
+        assert_eq!(level(&|s| s.forks[1].1 = 0), Level::Incompatible);
+        assert_eq!(level(&|s| s.gas.limit *= 2), Level::HardFork);
+        assert_eq!(level(&|s| s.sequencer.keys[0].keys[0] = Address::ZERO), Level::HardFork);
+        assert_eq!(level(&|s| s.da.interval_ms += 1000), Level::HardFork);
+        assert_eq!(level(&|s| s.chain_id += 1), Level::Incompatible);
+        assert_eq!(level(&|s| s.genesis.alloc.clear()), Level::Incompatible);
+        assert_eq!(level(&|s| s.da.options.clear()), Level::Incompatible);
+    }
+}

@@ -168,3 +168,110 @@ fn option(value: &toml::Value, out: &mut Hasher) {
         toml::Value::Table(table) => out.add(&"table").add(&List(&options(table))),
     };
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::tests::{read, rich};
+    use crate::spec::{Fork, Kind, Public};
+
+    type Edit<'a> = &'a dyn Fn(&mut ChainSpec);
+
+    /// Each edit alone changes (identity, rules hash) as told.
+    #[track_caller]
+    fn each_changes(edits: &[Edit<'_>], (identity, rules): (bool, bool)) {
+        let base = read(&rich());
+        let now = base.genesis.time_ms;
+        for (at, edit) in edits.iter().enumerate() {
+            let mut spec = base.clone();
+            edit(&mut spec);
+            let changed =
+                (spec.identity() != base.identity(), spec.rules_hash(now) != base.rules_hash(now));
+            assert_eq!(changed, (identity, rules), "edit {at}");
+        }
+    }
+
+    fn first(spec: &mut ChainSpec) -> &mut GenesisAccount {
+        spec.genesis.alloc.values_mut().next().unwrap()
+    }
+
+    #[test]
+    fn the_genesis_part_is_in_both() {
+        let edits: [Edit<'_>; 12] = [
+            &|s| s.chain_id += 1,
+            &|s| s.vm = "ledger".to_owned(),
+            &|s| s.forks = vec![(Fork::Prague, 0), (Fork::Osaka, 0)],
+            &|s| s.genesis.time_ms += 1,
+            &|s| first(s).nonce += 1,
+            &|s| {
+                first(s).storage.insert(U256::ZERO, U256::ONE);
+            },
+            &|s| first(s).code = vec![1].into(),
+            &|s| s.genesis.preinstalls[0].creation_code = vec![1].into(),
+            &|s| s.da.start += 1,
+            &|s| drop(s.da.options.insert("signer".to_owned(), "x".into())),
+            &|s| s.metalayer.enabled = true,
+            &|s| s.metalayer.domain += 1,
+        ];
+        each_changes(&edits, (true, true));
+    }
+
+    #[test]
+    fn the_rules_are_in_the_rules_hash_only() {
+        let other = Address::repeat_byte(9);
+        let edits: [Edit<'_>; 21] = [
+            &|s| s.da.interval_ms += 1,
+            &|s| s.sequencer.mode.push('x'),
+            &|s| drop(s.sequencer.options.insert("x".to_owned(), 1.into())),
+            &|s| s.gas.limit += 1,
+            &|s| s.gas.rate += 1,
+            &|s| s.gas.burst += 1,
+            &|s| s.gas.target += 1,
+            &|s| s.gas.rate_bytes += 1,
+            &|s| s.gas.burst_bytes += 1,
+            &|s| s.gas.limit_bytes += 1,
+            &|s| s.gas.limit_candidates += 1,
+            &|s| s.fees.min_base_fee += 1,
+            &|s| s.fees.floor += 1,
+            &|s| s.fees.denominator += 1,
+            &|s| s.fees.recipient = other,
+            &|s| s.sequencer.keys[0].keys[0] = other,
+            &|s| s.sequencer.posters[0].keys[0] = other,
+            &|s| s.sequencer.window_ms += 1,
+            &|s| s.sequencer.drift_ms += 1,
+            &|s| s.sequencer.forced_delay_ms += 1,
+            &|s| s.sequencer.lane_rate += 1,
+        ];
+        each_changes(&edits, (false, true));
+    }
+
+    #[test]
+    fn the_rest_is_in_neither() {
+        let other = Address::repeat_byte(9);
+        let edits: [Edit<'_>; 9] = [
+            &|s| s.name.push('x'),
+            &|s| s.short_name.push('x'),
+            &|s| s.kind = Kind::Mainnet,
+            &|s| s.token.symbol.push('x'),
+            &|s| s.sequencer.block_time_ms += 1,
+            &|s| s.sequencer.idle_ms += 1,
+            &|s| s.public = Public::default(),
+            &|s| s.genesis.preinstalls[0].name.push('x'),
+            &|s| s.sequencer.posters[1].keys[0] = other,
+        ];
+        each_changes(&edits, (false, false));
+    }
+
+    #[test]
+    fn what_is_scheduled_counts_from_its_time() {
+        let base = read(&rich());
+        let now = base.genesis.time_ms;
+        let later = 1_800_000_000_000;
+        assert_ne!(base.rules_hash(now), base.rules_hash(later), "fork and posters change in 2027");
+        assert_eq!(base.rules_hash(now), base.rules_hash(now + 1));
+        let mut upper = base.clone();
+        let signer = base.da.options["signer"].as_str().unwrap().to_lowercase();
+        upper.da.options.insert("signer".to_owned(), signer.into());
+        assert_eq!(upper.identity(), base.identity(), "the case of hex digits is no difference");
+    }
+}

@@ -169,7 +169,7 @@ fn find_inside(value: &DeValue<'_>, rest: &str, start: usize) -> Option<usize> {
         DeValue::Table(table) => find(table, rest.strip_prefix('.')?),
         DeValue::Array(array) => {
             let (index, rest) = rest.strip_prefix('[')?.split_once(']')?;
-            let item = array.iter().nth(index.parse().ok()?)?;
+            let item = array.get(index.parse::<usize>().ok()?)?;
             let start = item.span().start;
             if rest.is_empty() {
                 return Some(start);

@@ -53,7 +53,7 @@ fn mutate(value: &mut toml::Value, picks: &[usize], new: toml::Value) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
     fn no_change_of_a_spec_makes_the_parser_panic(

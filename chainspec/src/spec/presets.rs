@@ -59,6 +59,8 @@ pub struct Template {
     pub sequencer: String,
     /// Time between blocks.
     pub block_time: String,
+    /// Time between blocks while there are no transactions; left to its default if empty.
+    pub idle: String,
     /// Gas limit of a block.
     pub gas_limit: String,
     /// Gas a second.
@@ -89,6 +91,7 @@ impl Template {
             da: "local".to_owned(),
             sequencer: "single".to_owned(),
             block_time: "250ms".to_owned(),
+            idle: "2s".to_owned(),
             gas_limit: "60M".to_owned(),
             gas_rate: "60M".to_owned(),
             window: "10m".to_owned(),
@@ -122,6 +125,9 @@ timestamp = \"{time}\"
         if !self.funds.is_empty() {
             out.push_str("\n[genesis.alloc]\n");
         }
+        if self.funds.iter().any(|(address, _)| DEV_ACCOUNTS.contains(address)) {
+            let _ = writeln!(out, "# \"{DEV_MNEMONIC}\":\n# everybody knows these keys.");
+        }
         for (address, balance) in &self.funds {
             let _ = writeln!(out, "\"{address}\" = {{ balance = {} }}", quoted(balance));
         }
@@ -129,66 +135,73 @@ timestamp = \"{time}\"
     }
 
     fn rules(&self) -> String {
-        let short = if self.short_name.is_empty() {
-            resolve::slug(&self.name)
-        } else {
-            self.short_name.clone()
-        };
-        let [name, short, vm, da, mode] =
-            [&self.name, &short, &self.vm, &self.da, &self.sequencer].map(|text| quoted(text));
-        let [block_time, gas_limit, gas_rate, window, symbol] =
-            [&self.block_time, &self.gas_limit, &self.gas_rate, &self.window, &self.symbol]
-                .map(|text| quoted(text));
-        let (kind, chain_id) = (self.kind.name(), self.chain_id);
         let Keys { sequencer, poster, da: signer } = self.keys;
-        let local = if self.da == "local" {
-            format!(
-                "\n[da.local]\nsigner = \"{signer}\"        # signs the blocks of the DA service\n"
-            )
-        } else {
-            String::new()
+        let short = match self.short_name.as_str() {
+            "" => resolve::slug(&self.name),
+            given => given.to_owned(),
         };
-        format!(
+        let token = if self.symbol == "ETH" { "Ether" } else { self.symbol.as_str() };
+        let address = |key: Address| quoted(&key.to_string());
+        let mut file = Lines(String::from(
             "# Everything the nodes of this chain must share. Settings of one node are in node.toml.
-# `causeway chainspec check` finds mistakes, `show` writes out every default.
-version = 1
+# `causeway chainspec check` finds mistakes, `causeway chainspec show` writes out every default.
+",
+        ));
+        file.line("version", "1", "");
+        file.section("chain");
+        file.line("name", &quoted(&self.name), "");
+        file.line("short_name", &quoted(&short), "");
+        file.line("chain_id", &self.chain_id.to_string(), "");
+        let kinds = "devnet, testnet or mainnet: which safety checks apply";
+        file.line("kind", &quoted(self.kind.name()), kinds);
+        file.section("execution");
+        file.line("vm", &quoted(&self.vm), "");
+        file.line("block_time", &quoted(&self.block_time), "while there are transactions");
+        if !self.idle.is_empty() {
+            file.line("idle", &quoted(&self.idle), "while there are none");
+        }
+        file.line("gas_limit", &quoted(&self.gas_limit), "of a block");
+        file.line("gas_rate", &quoted(&self.gas_rate), "a second, on average");
+        file.line("forks", "{ prague = 0, osaka = 0 }", "0, unix seconds or a date");
+        file.section("fees");
+        file.line("min_base_fee", "\"0.01 gwei\"", "per gas, when the chain is idle");
+        file.line("recipient", &address(sequencer), "");
+        file.section("fees.token");
+        file.line("name", &quoted(token), "");
+        file.line("symbol", &quoted(&self.symbol), "");
+        file.section("da");
+        file.line("layer", &quoted(&self.da), "");
+        file.line("start", "1", "first DA height that may carry this chain");
+        if self.da == "local" {
+            file.line("interval", "\"1s\"", "between DA blocks");
+            file.section("da.local");
+            file.line("signer", &address(signer), "signs the blocks of the DA service");
+        }
+        file.section("sequencer");
+        file.line("mode", &quoted(&self.sequencer), "");
+        file.line("key", &address(sequencer), "seals blocks");
+        file.line("poster", &address(poster), "posts them to DA");
+        file.line("window", &quoted(&self.window), "how late a block may reach DA");
+        file.line("drift", "\"1m\"", "how far a block may be ahead of DA");
+        file.line("forced_delay", "\"1m\"", "when a forced transaction must be taken");
+        file.0
+    }
+}
 
-[chain]
-name = {name}
-short_name = {short}
-chain_id = {chain_id}
-kind = \"{kind}\"            # devnet | testnet | mainnet: which safety checks apply
+/// Lines of TOML with their comments in one column where they fit.
+struct Lines(String);
 
-[execution]
-vm = {vm}
-block_time = {block_time}        # while there are transactions
-idle = \"2s\"                 # while there are none
-gas_limit = {gas_limit}          # of a block
-gas_rate = {gas_rate}           # a second, on average
-forks = {{ prague = 0, osaka = 0 }}
+impl Lines {
+    fn section(&mut self, name: &str) {
+        let _ = writeln!(self.0, "\n[{name}]");
+    }
 
-[fees]
-min_base_fee = \"0.01 gwei\"  # per gas, when the chain is idle
-recipient = \"{sequencer}\"
-
-[fees.token]
-name = {symbol}
-symbol = {symbol}
-decimals = 18
-
-[da]
-layer = {da}
-start = 1                   # first DA height that may carry this chain
-{local}
-[sequencer]
-mode = {mode}
-key = \"{sequencer}\"           # seals blocks
-poster = \"{poster}\"        # posts them to DA
-window = {window}              # how late a block may reach DA
-drift = \"1m\"                # how far a block may be ahead of DA
-forced_delay = \"1m\"         # when a forced transaction must be taken
-"
-        )
+    fn line(&mut self, key: &str, value: &str, comment: &str) {
+        let line = format!("{key} = {value}");
+        let _ = match comment {
+            "" => writeln!(self.0, "{line}"),
+            comment => writeln!(self.0, "{line:<34}  # {comment}"),
+        };
     }
 }
 

@@ -117,6 +117,10 @@ pub(super) fn time(value: &toml::Value) -> Result<u64, String> {
             seconds.checked_mul(1000).ok_or_else(|| format!("{seconds} is too large"))?
         }
         toml::Value::Datetime(datetime) => unix_ms(datetime)?,
+        toml::Value::String(text) if text.bytes().all(|c| c.is_ascii_digit()) => {
+            let seconds: u64 = text.parse().map_err(|_| format!("{text:?} is no time"))?;
+            seconds.checked_mul(1000).ok_or_else(|| format!("{text:?} is too large"))?
+        }
         toml::Value::String(text) => {
             let datetime: Datetime =
                 text.trim().parse().map_err(|_| format!("{text:?} is no RFC 3339 time"))?;
@@ -152,8 +156,11 @@ fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     year * 365 + leaps + (153 * month + 2) / 5 + day - 1 - 719_468
 }
 
-/// Unix ms as RFC 3339 in UTC, with a fraction only if there is one.
+/// Unix ms as RFC 3339 in UTC, with a fraction only if there is one; the epoch as `0`.
 pub fn show_time(ms: u64) -> String {
+    if ms == 0 {
+        return "0".to_owned();
+    }
     let (days, rest) = ((ms / 86_400_000) as i64, ms % 86_400_000);
     // An estimate that is never too late, then at most two steps.
     let mut year = 1970 + days / 366;
@@ -166,7 +173,8 @@ pub fn show_time(ms: u64) -> String {
     }
     let day = days - days_from_civil(year, month, 1) + 1;
     let (hour, minute, second) = (rest / 3_600_000, rest / 60_000 % 60, rest / 1000 % 60);
-    let fraction = if ms % 1000 == 0 { String::new() } else { format!(".{:03}", ms % 1000) };
+    let fraction =
+        if ms.is_multiple_of(1000) { String::new() } else { format!(".{:03}", ms % 1000) };
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}{fraction}Z")
 }
 
@@ -180,8 +188,13 @@ pub fn show_count(count: &u64) -> String {
     show(U256::from(*count), &[("G", 1_000_000_000), ("M", 1_000_000), ("k", 1000)], "")
 }
 
-/// Wei with the largest unit that divides them.
+/// Wei with the largest unit that divides them, or as gwei with at most three decimals.
 pub fn show_wei(wei: &U256) -> String {
+    let (gwei, million) = (U256::from(1_000_000_000), U256::from(1_000_000));
+    if !wei.is_zero() && (wei % million).is_zero() && !(wei % gwei).is_zero() {
+        let thousandths = format!("{:03}", (wei % gwei) / million);
+        return format!("{}.{} gwei", wei / gwei, thousandths.trim_end_matches('0'));
+    }
     show(*wei, &[(" ether", 1_000_000_000_000_000_000), (" gwei", 1_000_000_000)], " wei")
 }
 
@@ -273,6 +286,8 @@ mod tests {
         assert_eq!(wei(&text("0.001gwei")), Ok(U256::from(1_000_000u64)));
         assert_eq!(wei(&text("10000 ether")), Ok(U256::from(10u64).pow(U256::from(22))));
         assert_eq!(wei(&text("0x10")), Ok(U256::from(16)));
+        assert_eq!(show_wei(&U256::from(10_000_000)), "0.01 gwei");
+        assert_eq!(show_wei(&U256::from(1_000_000_001)), "1000000001 wei");
         assert!(wei(&text("0.1 wei")).is_err());
         assert!(wei(&toml::Value::Integer(-1)).is_err());
         assert!(wei(&toml::Value::Float(0.5)).is_err());
@@ -287,7 +302,9 @@ mod tests {
         for bad in ["2027-01-15", "2027-01-15T00:00:00", "tomorrow", "1969-12-31T23:59:59Z", ""] {
             assert!(time(&text(bad)).is_err(), "{bad}");
         }
+        assert_eq!(time(&text("7")), Ok(7000));
         assert_eq!(show_time(951_825_600_250), "2000-02-29T12:00:00.250Z");
+        assert_eq!(show_time(0), "0");
     }
 
     #[test]

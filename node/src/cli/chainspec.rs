@@ -1,6 +1,8 @@
 //! `causeway chainspec`: check, show, compare and export a chain spec.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use causeway_chainspec::ChainSpec;
@@ -57,7 +59,6 @@ pub fn read_lock(spec_path: &Path) -> eyre::Result<Option<Lock>> {
 
 /// Writes the lock beside a spec, whole or not at all: it is renamed into place.
 pub fn write_lock(spec_path: &Path, lock: &Lock) -> eyre::Result<()> {
-    use std::io::Write;
     let path = spec_path.with_file_name(lock::FILE_NAME);
     let draft = path.with_extension("lock.tmp");
     let write = || -> std::io::Result<()> {
@@ -67,6 +68,15 @@ pub fn write_lock(spec_path: &Path, lock: &Lock) -> eyre::Result<()> {
         std::fs::rename(&draft, &path)
     };
     write().wrap_err_with(|| format!("cannot write {}", path.display()))
+}
+
+/// Writes a result to standard output. A reader that has seen enough (`| head`) is no failure.
+pub(super) fn print(text: &str) -> eyre::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
 }
 
 /// Check, show, compare and export chain specs.
@@ -151,7 +161,7 @@ impl ChainspecArgs {
         match self.command {
             Command::Check(args) => return check(&args),
             Command::Show(args) => show(&args)?,
-            Command::Schema => println!("{:#}", schema()),
+            Command::Schema => print(&format!("{:#}\n", schema()))?,
             Command::Hash(args) => hash(&args)?,
             Command::Diff(args) => compare(&args)?,
             Command::Export(args) => write_export(&args)?,
@@ -166,31 +176,26 @@ fn check(args: &FileArgs) -> eyre::Result<Exit> {
         Err(LoadError::Invalid(_, invalid)) => (None, invalid.issues),
         Err(error) => return Err(error.into()),
     };
+    let mut out = String::new();
     if args.json {
         let identity = spec.as_ref().map(ChainSpec::identity);
         let report = json!({ "valid": spec.is_some(), "identity": identity, "issues": issues });
-        println!("{report:#}");
+        writeln!(out, "{report:#}")?;
     } else {
+        issues.iter().try_for_each(|issue| writeln!(out, "{issue}"))?;
         let file = args.file.display();
-        for issue in &issues {
-            println!("{issue}");
-        }
         match &spec {
-            Some(spec) => println!("{file}: valid, identity {}", spec.identity()),
-            None => println!("{file}: invalid"),
+            Some(spec) => writeln!(out, "{file}: valid, identity {}", spec.identity())?,
+            None => writeln!(out, "{file}: invalid")?,
         }
     }
+    print(&out)?;
     Ok(if spec.is_some() { Exit::Success } else { Exit::Spec })
 }
 
 fn show(args: &FileArgs) -> eyre::Result<()> {
     let (spec, _) = load(&args.file)?;
-    if args.json {
-        println!("{:#}", spec.to_json());
-    } else {
-        print!("{}", spec.to_toml());
-    }
-    Ok(())
+    print(&if args.json { format!("{:#}\n", spec.to_json()) } else { spec.to_toml() })
 }
 
 fn hash(args: &HashArgs) -> eyre::Result<()> {
@@ -207,27 +212,26 @@ fn hash(args: &HashArgs) -> eyre::Result<()> {
         );
         let all =
             json!({ "identity": identity, "rules": rules, "rules_at_ms": at, "genesis": genesis });
-        println!("{all:#}");
-        return Ok(());
+        return print(&format!("{all:#}\n"));
     }
-    println!("identity            {identity}");
-    println!("rules hash          {rules}  (at {})", units::show_time(at));
+    let mut out = String::new();
+    writeln!(out, "identity            {identity}")?;
+    writeln!(out, "rules hash          {rules}  (at {})", units::show_time(at))?;
     match lock {
         Some(lock) => {
-            println!("genesis block hash  {}", lock.genesis_hash);
-            println!("genesis state root  {}", lock.genesis_state_root);
+            writeln!(out, "genesis block hash  {}", lock.genesis_hash)?;
+            writeln!(out, "genesis state root  {}", lock.genesis_state_root)?;
         }
         None => eprintln!("no chain.lock yet: the node writes it when it makes block 0"),
     }
-    Ok(())
+    print(&out)
 }
 
 fn compare(args: &DiffArgs) -> eyre::Result<()> {
     let (from, to) = (load(&args.from)?.0, load(&args.to)?.0);
     let changes = diff(&from, &to);
     if args.json {
-        println!("{:#}", json!(changes));
-        return Ok(());
+        return print(&format!("{:#}\n", json!(changes)));
     }
     let shown = |value: &Option<Value>| match value.as_ref().map(Value::to_string) {
         Some(text) if text.len() > 60 => {
@@ -236,15 +240,16 @@ fn compare(args: &DiffArgs) -> eyre::Result<()> {
         Some(text) => text,
         None => "(nothing)".to_owned(),
     };
+    let mut out = String::new();
     for change in &changes {
         let (from, to) = (shown(&change.from), shown(&change.to));
-        println!("{:<15} {}: {from} -> {to}", change.level.name(), change.path);
+        writeln!(out, "{:<15} {}: {from} -> {to}", change.level.name(), change.path)?;
     }
     match changes.iter().map(|change| change.level).max() {
-        Some(level) => println!("{} changes; together: {}", changes.len(), level.name()),
-        None => println!("no difference"),
+        Some(level) => writeln!(out, "{} changes; together: {}", changes.len(), level.name())?,
+        None => writeln!(out, "no difference")?,
     }
-    Ok(())
+    print(&out)
 }
 
 fn write_export(args: &ExportArgs) -> eyre::Result<()> {
@@ -265,8 +270,7 @@ fn write_export(args: &ExportArgs) -> eyre::Result<()> {
             args.file.display()
         ));
     }
-    print!("{}", export(&spec, format, &BTreeMap::new()));
-    Ok(())
+    print(&export(&spec, format, &BTreeMap::new()))
 }
 
 #[cfg(test)]

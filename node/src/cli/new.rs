@@ -2,7 +2,6 @@
 
 mod artifacts;
 
-use std::collections::BTreeMap;
 use std::io::{BufRead, IsTerminal, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -16,7 +15,7 @@ use clap::{Args, ValueEnum};
 use eyre::{WrapErr, bail, eyre};
 use serde_json::json;
 
-use super::chainspec::parse_here;
+use super::chainspec::{parse_here, print};
 use crate::exit::Exit;
 
 /// Make a chain: chain.toml, node.toml and fresh keys in a new directory
@@ -45,6 +44,9 @@ pub struct NewArgs {
     /// Time between blocks while there are transactions
     #[arg(long, default_value = "1s")]
     block_time: String,
+    /// Time between blocks while there are none; 2s or the block time if not given
+    #[arg(long)]
+    idle: Option<String>,
     /// Gas limit of a block
     #[arg(long, default_value = "30M")]
     gas_limit: String,
@@ -110,7 +112,7 @@ impl NewArgs {
             files.push((format!("keys/{name}.key"), format!("{}\n", signer.to_bytes()), true));
         }
         write_all(&self.dir, &files)?;
-        self.tell(&spec, &files);
+        self.tell(&spec, &files)?;
         warnings.iter().for_each(|warning| eprintln!("{warning}"));
         Ok(Exit::Success)
     }
@@ -150,6 +152,7 @@ impl NewArgs {
         template.da.clone_from(&self.da);
         template.sequencer.clone_from(&self.sequencer);
         template.block_time.clone_from(&self.block_time);
+        template.idle = self.idle.clone().unwrap_or_default();
         template.gas_limit.clone_from(&self.gas_limit);
         template.gas_rate = self.gas_rate.clone().unwrap_or_else(|| self.gas_limit.clone());
         template.window = self.window.clone().unwrap_or_else(|| window.to_owned());
@@ -171,7 +174,7 @@ impl NewArgs {
     }
 
     fn funds(&self, kind: Kind) -> eyre::Result<Vec<(Address, String)>> {
-        let mut funds = BTreeMap::new();
+        let mut funds = Vec::new();
         if kind == Kind::Devnet {
             funds.extend(DEV_ACCOUNTS.map(|address| (address, "10000 ether".to_owned())));
         }
@@ -179,12 +182,13 @@ impl NewArgs {
             let (address, amount) = entry.split_once('=').unwrap_or((entry, "1000 ether"));
             let address: Address =
                 address.trim().parse().wrap_err_with(|| format!("--fund {entry}: no address"))?;
-            funds.insert(address, amount.trim().to_owned());
+            funds.retain(|(other, _)| *other != address);
+            funds.push((address, amount.trim().to_owned()));
         }
-        Ok(funds.into_iter().collect())
+        Ok(funds)
     }
 
-    fn tell(&self, spec: &ChainSpec, files: &Files) {
+    fn tell(&self, spec: &ChainSpec, files: &Files) -> eyre::Result<()> {
         let paths: Vec<_> = files.iter().map(|(path, ..)| path.as_str()).collect();
         if self.json {
             let made = json!({
@@ -203,13 +207,13 @@ impl NewArgs {
                     .collect::<Vec<_>>(),
                 "files": paths,
             });
-            println!("{made:#}");
-            return;
+            return print(&format!("{made:#}\n"));
         }
-        let dir = self.dir.display();
-        println!("{} (chain id {}) is in {dir}: {}", spec.name, spec.chain_id, paths.join(", "));
-        println!("identity {}", spec.identity());
-        println!("next:  cd {dir} && causeway run");
+        let (dir, name, id) = (self.dir.display(), &spec.name, spec.chain_id);
+        let (paths, identity) = (paths.join(", "), spec.identity());
+        print(&format!(
+            "{name} (chain id {id}) is in {dir}: {paths}\nidentity {identity}\nnext:  cd {dir} && causeway run\n"
+        ))
     }
 }
 
