@@ -4,4 +4,5 @@ mod agreement;
 mod e2e;
 mod fork_choice;
 mod kill;
+mod seams;
 mod tidy;

@@ -12,7 +12,7 @@ use causeway_chainspec::{Block, ChainSpec, Clock, Seal, SealTuple, SystemModule}
 use causeway_consensus::mempool::Limits;
 use causeway_consensus::{BuildRequest, Chain, ChainError};
 use causeway_da::codec::{self, EncodeOptions};
-use causeway_da::memory::MemoryDa;
+use causeway_da::memory::{MemoryConfig, MemoryDa};
 use causeway_da::{DaBackend, DaError};
 use causeway_node::config::Role;
 use causeway_node::devkeys;
@@ -51,7 +51,10 @@ impl World {
             parse(&change(text), &Inputs::NONE).map_err(|invalid| eyre!("spec: {invalid}"))?;
         let spec = Arc::new(spec);
         Ok(Self {
-            da: Arc::new(MemoryDa::new(GENESIS_MS)),
+            da: Arc::new(MemoryDa::new(MemoryConfig {
+                genesis_time_ms: GENESIS_MS,
+                ..MemoryConfig::default()
+            })),
             clock: Arc::new(ManualClock::new(GENESIS_MS + 1000)),
             modules: Vec::new(),
             dir: TempDir::new()?,

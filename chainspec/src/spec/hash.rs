@@ -81,7 +81,7 @@ fn list<T>(items: impl IntoIterator<Item = T>, encode: impl Fn(T, &mut Hasher)) 
 }
 
 /// What the identity is the hash of.
-pub(super) fn identity_preimage(spec: &ChainSpec) -> Vec<u8> {
+pub(crate) fn identity_preimage(spec: &ChainSpec) -> Vec<u8> {
     let genesis = &spec.genesis;
     let alloc =
         list(&genesis.alloc, |(address, account), out| account_fields(address, account, out));
@@ -123,7 +123,7 @@ pub(super) fn identity(spec: &ChainSpec) -> B256 {
 }
 
 /// What the rules hash at a time is the hash of.
-pub(super) fn rules_preimage(spec: &ChainSpec, time_ms: u64) -> Vec<u8> {
+pub(crate) fn rules_preimage(spec: &ChainSpec, time_ms: u64) -> Vec<u8> {
     let (gas, fees, sequencer) = (&spec.gas, &spec.fees, &spec.sequencer);
     let mut fields = Hasher(Vec::new());
     fields.add(&spec.identity()).add(&spec.fork_at(time_ms).name());

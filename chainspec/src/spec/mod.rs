@@ -16,6 +16,8 @@ mod parse;
 mod resolve;
 mod shape;
 #[cfg(test)]
+mod noise;
+#[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
@@ -25,6 +27,8 @@ use alloy_primitives::{Address, B256, Bytes, U256};
 pub use file::schema;
 pub use genesis::{DETERMINISTIC_DEPLOYER, DETERMINISTIC_DEPLOYER_CODE, creation_code};
 pub use hash::{IdentityMemo, SYSTEM_VERSION};
+#[cfg(test)]
+pub(crate) use hash::{identity_preimage, rules_preimage};
 pub use issue::{Invalid, Issue, Severity};
 pub use lock::Lock;
 pub use parse::{Inputs, ReadFile, parse};

@@ -174,7 +174,7 @@ mod tests {
         assert!(zstd.len() < 4096);
         assert_eq!(decompress(&zstd), Err(DecompressError::Oversize));
         let mut brotli = vec![2];
-        let params = BrotliEncoderParams { quality: 1, ..Default::default() };
+        let params = BrotliEncoderParams { quality: 9, ..Default::default() };
         brotli::BrotliCompress(&mut &bomb[..], &mut brotli, &params).unwrap();
         assert!(brotli.len() < 64 << 10);
         assert_eq!(decompress(&brotli), Err(DecompressError::Oversize));

@@ -1,8 +1,179 @@
 //! revm behind [`Vm`]; every generic of it stays inside.
-use crate::{ExecutionError, Vm};
-use causeway_chainspec::ChainSpec;
+
+mod block;
+mod frames;
+mod rules;
+mod state;
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
-/// Opens it.
+
+use alloy_primitives::{Address, Bytes, U256};
+use causeway_chainspec::{BlockEnv, ChainSpec, SkipReason, StateDiff, StateReader, Tx};
+use revm::context::TxEnv;
+use revm::context_interface::either::Either;
+use revm::context_interface::result::{ExecutionResult, HaltReason};
+
+use crate::{
+    BlockOutput, Call, CallOutput, ExecutionError, Stop, TxFacts, Vm, VmError, vm::CallResult,
+};
+use frames::{Driver, Engine};
+use state::{CodeCache, Db};
+
+/// Gas of a preinstall's constructor: more than any needs, and an end to one that loops.
+const PREINSTALL_GAS: u64 = 1 << 30;
+
+/// The Ethereum virtual machine, Paris to Osaka.
+#[derive(Debug, Default)]
+struct Evm {
+    codes: CodeCache,
+}
+
+/// Opens the EVM.
 pub fn open(_spec: &ChainSpec) -> Result<Arc<dyn Vm>, ExecutionError> {
-    todo!()
+    Ok(Arc::new(Evm::default()))
+}
+
+impl Vm for Evm {
+    fn check(&self, tx: &Tx, env: &BlockEnv) -> Result<TxFacts, SkipReason> {
+        rules::check(tx, env)
+    }
+
+    fn execute(
+        &self,
+        state: &dyn StateReader,
+        env: &BlockEnv,
+        txs: &[Arc<Tx>],
+        stop: &Stop,
+    ) -> Result<BlockOutput, VmError> {
+        block::execute(Db::new(state, &self.codes), env, txs, stop)
+    }
+
+    fn call(
+        &self,
+        state: &dyn StateReader,
+        env: &BlockEnv,
+        call: &Call,
+    ) -> Result<CallOutput, VmError> {
+        let mut db = Db::new(state, &self.codes);
+        db.overlay(&call.overrides);
+        if let Some(nonce) = call.nonce {
+            db.update(call.from, |info| info.nonce = nonce)?;
+        }
+        let mut engine = engine_for_call(db, env, call);
+        let mut driver = Driver::default();
+        match driver.transact(&mut engine) {
+            Ok(result) => Ok(call_output(result, &driver)),
+            Err(error) => Err(rules::failure(error, |invalid, have| {
+                rules::invalid_call(invalid, call, env, have)
+            })),
+        }
+    }
+
+    fn preinstall(
+        &self,
+        state: &dyn StateReader,
+        env: &BlockEnv,
+        address: Address,
+        creation_code: &Bytes,
+    ) -> Result<StateDiff, VmError> {
+        let mut engine = frames::engine(Db::new(state, &self.codes), env);
+        let result = frames::create_at(&mut engine, address, creation_code, PREINSTALL_GAS)?;
+        if !result.is_ok() {
+            let text = format!("preinstall at {address} failed: {result:?}");
+            return Err(SkipReason::Other(text).into());
+        }
+        let mut changes = frames::take_state(&mut engine);
+        changes.remove(&frames::DEPLOYER);
+        let db = frames::db(&mut engine);
+        db.commit(changes);
+        db.diff()
+    }
+}
+
+/// An engine set up as `eth_call` wants it: any nonce, any sender, any gas limit. Without a price
+/// the base fee is 0 too, so that contracts that compare both do not fail.
+fn engine_for_call<'a>(db: Db<'a>, env: &BlockEnv, call: &Call) -> Engine<'a> {
+    let mut engine = frames::engine(db, env);
+    engine.ctx.cfg.disable_nonce_check = true;
+    engine.ctx.cfg.disable_eip3607 = true;
+    engine.ctx.cfg.tx_gas_limit_cap = Some(u64::MAX);
+    if call.gas_price == 0 {
+        engine.ctx.block.basefee = 0;
+    }
+    let tx_type = match (call.authorizations.is_empty(), call.access_list.is_empty()) {
+        (false, _) => 4,
+        (true, false) => 1,
+        (true, true) => 0,
+    };
+    engine.ctx.tx = TxEnv {
+        tx_type,
+        caller: call.from,
+        gas_limit: call.gas_limit,
+        gas_price: call.gas_price,
+        kind: call.to,
+        value: call.value,
+        data: call.input.clone(),
+        nonce: 0,
+        chain_id: Some(env.chain_id),
+        access_list: call.access_list.clone(),
+        gas_priority_fee: (tx_type == 4).then_some(call.gas_price),
+        blob_hashes: Vec::new(),
+        max_fee_per_blob_gas: 0,
+        authorization_list: call.authorizations.iter().cloned().map(Either::Left).collect(),
+    };
+    engine
+}
+
+fn call_output(result: ExecutionResult, driver: &Driver<'_>) -> CallOutput {
+    let gas_used = result.tx_gas_used();
+    let gas_refunded = driver.refund.get();
+    let (result, output, logs, created) = match result {
+        ExecutionResult::Success { logs, output, .. } => {
+            let created = output.address().copied();
+            (CallResult::Success, output.into_data(), logs, created)
+        }
+        ExecutionResult::Revert { output, .. } => (CallResult::Revert, output, Vec::new(), None),
+        ExecutionResult::Halt { reason, .. } => {
+            let text = halt_text(&reason, driver.bad_opcode);
+            (CallResult::Halt(text), Bytes::new(), Vec::new(), None)
+        }
+    };
+    CallOutput { result, gas_used, gas_refunded, output, logs, created }
+}
+
+/// The words geth uses, because client libraries show and match them.
+fn halt_text(reason: &HaltReason, bad_opcode: Option<u8>) -> String {
+    let text = match reason {
+        HaltReason::OutOfGas(_) => "out of gas",
+        HaltReason::InvalidFEOpcode => "invalid opcode: INVALID",
+        HaltReason::OpcodeNotFound | HaltReason::NotActivated => {
+            return match bad_opcode {
+                Some(opcode) => format!("invalid opcode: opcode {opcode:#x} not defined"),
+                None => "invalid opcode: not defined".into(),
+            };
+        }
+        HaltReason::InvalidJump => "invalid jump destination",
+        HaltReason::StackUnderflow => "stack underflow",
+        HaltReason::StackOverflow => "stack limit reached 1024",
+        HaltReason::OutOfOffset => "return data out of bounds",
+        HaltReason::CreateCollision => "contract address collision",
+        HaltReason::NonceOverflow => "nonce uint64 overflow",
+        HaltReason::CreateContractSizeLimit => "max code size exceeded",
+        HaltReason::CreateContractStartingWithEF => "invalid code: must not begin with 0xef",
+        HaltReason::CreateInitCodeSizeLimit => "max initcode size exceeded",
+        HaltReason::StateChangeDuringStaticCall | HaltReason::CallNotAllowedInsideStatic => {
+            "write protection"
+        }
+        HaltReason::OutOfFunds => "insufficient balance for transfer",
+        HaltReason::CallTooDeep => "max call depth exceeded",
+        other => return other.to_string(),
+    };
+    text.into()
+}
+
+/// Wei as geth counts it in `insufficient funds`: gas at its price, and the value.
+fn call_cost(call: &Call) -> U256 {
+    (U256::from(call.gas_limit) * U256::from(call.gas_price)).saturating_add(call.value)
 }

@@ -32,7 +32,7 @@ pub use snapshot::Snapshot;
 /// Executed blocks that may wait to be committed; the oldest beyond are forgotten.
 const MAX_EXECUTED: usize = 64;
 /// The store's file in the datadir.
-const STORE_FILE: &str = "store.redb";
+const STORE_FILE: &str = "state.redb";
 
 /// Where the store of a datadir lies.
 pub fn store_path(datadir: &Path) -> PathBuf {
@@ -216,19 +216,12 @@ impl Pipeline {
         std::fs::create_dir_all(&datadir)
             .map_err(|error| ExecutionError::Storage(format!("{}: {error}", datadir.display())))?;
         let identity = spec.identity();
-        let used = recover::check_identity(&datadir, identity)?;
         let path = store_path(&datadir);
-        if used && !path.exists() {
-            return Err(recover::lost_store(&datadir));
-        }
         let vm = crate::open(&spec)?;
         let store =
             Store::open(&path, StoreConfig { identity, archive, history_blocks, cache_bytes })?;
         let rules = Rules { spec, vm, modules };
-        let picture = recover::first_picture(&datadir, &store, &rules, used)?;
-        if !used {
-            recover::write_identity(&datadir, identity)?;
-        }
+        let picture = recover::first_picture(&store, &rules)?;
         let core = Arc::new(Core {
             rules,
             store,

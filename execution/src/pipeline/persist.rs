@@ -14,9 +14,9 @@ use crate::overlay::Layer;
 use crate::store::Batch;
 
 /// Committed blocks (and other changes) that may wait; a commit beyond waits for the store.
-const QUEUE: usize = 32;
+const QUEUE: usize = 16;
 /// Most changes of one store transaction.
-const BATCH: usize = 64;
+const BATCH: usize = 32;
 
 /// One change, in the log's order.
 pub(super) enum Change {

@@ -1,13 +1,10 @@
-//! Opening a datadir: identity, genesis, and the log's entries above what the store holds.
+//! Opening a datadir: genesis, and the log's entries above what the store holds.
 
 use std::collections::{BTreeMap, HashSet};
-use std::fs::File;
-use std::io::Write;
-use std::path::Path;
 use std::sync::Arc;
 
 use alloy_consensus::Transaction;
-use alloy_primitives::{B256, Bytes, keccak256};
+use alloy_primitives::{Bytes, keccak256};
 use causeway_chainspec::{SealTuple, StateReader};
 
 use super::execute::Rules;
@@ -17,68 +14,17 @@ use crate::ExecutionError;
 use crate::log::{Accepted, BlockEntry, Entry, Record, UnwindEntry};
 use crate::store::{Batch, Store, View};
 
-/// File that says which chain a datadir is of, so that a lost store is never taken for a new one.
-const IDENTITY_FILE: &str = "identity";
-
-/// Whether the datadir was used before; an error if for another chain.
-pub(super) fn check_identity(datadir: &Path, identity: B256) -> Result<bool, ExecutionError> {
-    let path = datadir.join(IDENTITY_FILE);
-    match std::fs::read_to_string(&path) {
-        Ok(text) if text.trim() == identity.to_string() => Ok(true),
-        Ok(text) => Err(ExecutionError::Datadir(format!(
-            "{} is of chain {:?}, the spec is of {identity}; use another datadir",
-            datadir.display(),
-            text.trim()
-        ))),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(storage(&path, &error)),
-    }
-}
-
-/// Writes the identity file durably.
-pub(super) fn write_identity(datadir: &Path, identity: B256) -> Result<(), ExecutionError> {
-    let (path, draft) = (datadir.join(IDENTITY_FILE), datadir.join("identity.new"));
-    let write = || {
-        let mut file = File::create(&draft)?;
-        writeln!(file, "{identity}")?;
-        file.sync_all()?;
-        std::fs::rename(&draft, &path)?;
-        File::open(datadir)?.sync_all()
-    };
-    write().map_err(|error| storage(&path, &error))
-}
-
-/// What the store holds; genesis is executed and committed if the datadir is new.
-pub(super) fn first_picture(
-    datadir: &Path,
-    store: &Store,
-    rules: &Rules,
-    used: bool,
-) -> Result<Picture, ExecutionError> {
+/// What the store holds; genesis is executed and committed if it
+/// is new. A store that lost its blocks never gets here: it is refused when it is opened.
+pub(super) fn first_picture(store: &Store, rules: &Rules) -> Result<Picture, ExecutionError> {
     if let Some(picture) = Picture::of(store.view()?)? {
         return Ok(picture);
-    }
-    if used {
-        return Err(lost_store(datadir));
     }
     let genesis = rules.genesis()?;
     let blocks = vec![genesis.executed];
     store.commit(&Batch { blocks, safe: Some(0), finalized: Some(0), ..Default::default() })?;
     let lost = || ExecutionError::Broken("the store does not hold what it was given".into());
     Picture::of(store.view()?)?.ok_or_else(lost)
-}
-
-/// The datadir was in use, and its store is gone or empty.
-pub(super) fn lost_store(datadir: &Path) -> ExecutionError {
-    ExecutionError::Damaged(format!(
-        "{} belonged to a chain, but its store is missing or empty; restore it from a backup, or \
-         move the datadir away and derive the chain again from DA",
-        datadir.display()
-    ))
-}
-
-fn storage(path: &Path, error: &std::io::Error) -> ExecutionError {
-    ExecutionError::Storage(format!("{}: {error}", path.display()))
 }
 
 /// What the log still knows besides blocks, by age; copies of one entry count once.

@@ -16,9 +16,13 @@ use crate::{BlockOutput, Call, CallOutput, TxFacts, VmError};
 const BOB: Address = Address::repeat_byte(0xb0);
 
 fn config(dir: &Path) -> PipelineConfig {
+    config_of(dir, "ledger")
+}
+
+fn config_of(dir: &Path, vm: &str) -> PipelineConfig {
     PipelineConfig {
         datadir: dir.into(),
-        spec: spec("ledger"),
+        spec: spec(vm),
         modules: vec![],
         archive: false,
         history_blocks: 128,
@@ -182,6 +186,66 @@ fn a_killed_node_comes_back_with_everything_it_acknowledged() {
     }
 }
 
+fn copy_dir(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let (path, target) = (entry.as_ref().unwrap().path(), to.join(entry.unwrap().file_name()));
+        if path.is_dir() {
+            copy_dir(&path, &target);
+        } else {
+            std::fs::copy(path, target).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_torn_log_gives_a_shorter_chain_and_never_another() {
+    let dir = TempDir::new().unwrap();
+    let pipeline = open(&dir);
+    hold(&pipeline);
+    for nonce in 0..6 {
+        grow(&pipeline, &[transfer(0, nonce, BOB, 1)]);
+    }
+    let whole = ids(&pipeline);
+    drop(pipeline);
+    let log = std::fs::read_dir(dir.path().join("log")).unwrap().next().unwrap().unwrap();
+    let size = log.metadata().unwrap().len();
+    let mut lengths = std::collections::BTreeSet::new();
+    for part in 0..=14 {
+        let copy = TempDir::new().unwrap();
+        copy_dir(dir.path(), copy.path());
+        let torn = copy.path().join("log").join(log.file_name());
+        std::fs::File::options().write(true).open(torn).unwrap().set_len(size * part / 14).unwrap();
+        let pipeline = open(&copy);
+        let kept = ids(&pipeline);
+        assert!(whole.starts_with(&kept));
+        lengths.insert(kept.len());
+        grow(&pipeline, &[]);
+        let grown = ids(&pipeline);
+        drop(pipeline);
+        assert_eq!(ids(&open(&copy)), grown);
+    }
+    assert_eq!(lengths.into_iter().collect::<Vec<_>>(), (1..=7).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_store_that_fails_stops_everything() {
+    let dir = TempDir::new().unwrap();
+    let pipeline = open(&dir);
+    let layer = pipeline.core.rules.genesis().unwrap();
+    // A second genesis is nothing the store can take.
+    pipeline.persist.send(Change::Block(Arc::new(layer)), 0).unwrap();
+    let fatal = |result: Result<(), ExecutionError>| {
+        assert!(matches!(result, Err(ExecutionError::Storage(_))), "{result:?}");
+    };
+    fatal(pipeline.persist.flush());
+    fatal(pipeline.sync());
+    fatal(pipeline.accept(&[]));
+    fatal(pipeline.execute(draft(&newest(&pipeline), &[])).map(|_| ()));
+    fatal(pipeline.commit(B256::ZERO, None, None));
+    fatal(pipeline.close());
+}
+
 #[test]
 fn unwound_blocks_come_out_the_same_again() {
     let dir = TempDir::new().unwrap();
@@ -280,7 +344,9 @@ fn a_damaged_or_foreign_datadir_is_refused() {
     let error = Pipeline::open(config(dir.path())).err().unwrap();
     assert!(matches!(error, ExecutionError::Damaged(_)), "a lost store: {error}");
     assert!(!dir.path().join(STORE_FILE).exists());
-    std::fs::write(dir.path().join("identity"), B256::repeat_byte(1).to_string()).unwrap();
+    let text = std::fs::read_to_string(dir.path().join("identity")).unwrap();
+    let other = text.replace(&B256::ZERO.to_string(), &B256::repeat_byte(1).to_string());
+    std::fs::write(dir.path().join("identity"), other).unwrap();
     let error = Pipeline::open(config(dir.path())).err().unwrap();
     assert!(matches!(error, ExecutionError::Datadir(_)), "another chain: {error}");
 }
@@ -456,8 +522,8 @@ fn junk_is_bounded_before_anything_runs() {
     let claim = claim_on(&parent, parent.plan.claim.time_ms + 250);
     let good = transfer(0, 0, BOB, 1);
     let mut body = BlockBody::default();
-    // 30 million gas a block: room for 2 x 1428 candidates of 21,000.
-    body.candidates = vec![Bytes::from_static(b"junk"); 2 * 1428];
+    // 30 million gas a block: room for 2857 candidates of 21,000 before both limits are used up.
+    body.candidates = vec![Bytes::from_static(b"junk"); 2857];
     body.candidates.push(good.raw.clone());
     let mut plan = BlockPlan::new(claim, body, vec![], &|_| None);
     plan.claim.candidates_root = plan.body.candidates_root();
@@ -533,8 +599,12 @@ fn txs_of(pipeline: &Pipeline, wanted: &[(u8, u64, u8)]) -> Vec<Arc<Tx>> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 12, max_shrink_iters: 40, ..Default::default() })]
     #[test]
-    fn builders_followers_and_restarted_nodes_agree(steps in proptest::collection::vec(step(), 1..20)) {
+    fn builders_followers_and_restarted_nodes_agree(
+        vm in prop_oneof![Just("ledger"), Just("evm")],
+        steps in proptest::collection::vec(step(), 1..20),
+    ) {
         let (one, two) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+        let open = |dir: &TempDir| Pipeline::open(config_of(dir.path(), vm)).unwrap().0;
         let mut builder = open(&one);
         for step in &steps {
             match step {
@@ -566,6 +636,12 @@ proptest! {
             let seen = follower.execute(fresh).unwrap();
             prop_assert_eq!(seen.hash, block.hash);
             follower.commit(seen.claim_hash, None, None).unwrap();
+        }
+        prop_assert_eq!(ids(&follower), ids(&builder));
+        let dropped = follower.unwind(snapshot.latest().number / 2).unwrap();
+        for block in dropped {
+            let again = follower.execute(block.plan.clone()).unwrap();
+            follower.commit(again.claim_hash, None, None).unwrap();
         }
         prop_assert_eq!(ids(&follower), ids(&builder));
         builder.close().unwrap();

@@ -43,12 +43,12 @@ macro_rules! tables {
             /// Every row of every table, as bytes.
             #[cfg(test)]
             pub(super) fn dump(&self) -> std::collections::BTreeMap<(&'static str, Vec<u8>), Vec<u8>> {
-                use redb::{ReadableTable as _, Value as _};
+                use redb::ReadableTable as _;
                 let mut rows = std::collections::BTreeMap::new();
                 $(for row in self.$field.iter().unwrap() {
                     let (key, value) = row.unwrap();
-                    let key = <$key>::as_bytes(&key.value()).as_ref().to_vec();
-                    let value = <$value>::as_bytes(&value.value()).as_ref().to_vec();
+                    let key = bytes::<$key>(&key.value());
+                    let value = bytes::<$value>(&value.value());
                     rows.insert((stringify!($field), key), value);
                 })*
                 rows
@@ -68,6 +68,11 @@ const fn definition<K: redb::Key + 'static, V: redb::Value + 'static>(
     name: &'static str,
 ) -> TableDefinition<'static, K, V> {
     TableDefinition::new(name)
+}
+
+#[cfg(test)]
+fn bytes<V: redb::Value>(value: &V::SelfType<'_>) -> Vec<u8> {
+    V::as_bytes(value).as_ref().to_vec()
 }
 
 tables! {

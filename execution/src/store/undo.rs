@@ -170,7 +170,7 @@ impl Step<'_> {
             }
             None => return Err(damaged("no body".into())),
         };
-        let mut remove = || {
+        let remove = || {
             tables.headers.remove(number)?;
             tables.results.remove(number)?;
             tables.seals.remove(number)?;

@@ -40,11 +40,10 @@ pub(super) fn walk(
             TrieNode::Branch(node) => {
                 let Some(nibble) = key.get(path.len()) else { return Ok((proof, None)) };
                 path.push(nibble);
-                let node = node.as_ref();
-                let child = node.children().nth(usize::from(nibble));
-                match child.and_then(|(_, child)| child) {
-                    Some(child) => child.clone(),
-                    None => return Ok((proof, None)),
+                let branch = node.as_ref();
+                match branch.children().nth(usize::from(nibble)) {
+                    Some((_, Some(child))) => child.clone(),
+                    _ => return Ok((proof, None)),
                 }
             }
         };

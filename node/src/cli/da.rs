@@ -45,13 +45,14 @@ impl Da {
     pub fn run(self) -> CommandResult {
         logging::install(self.log, "info")?;
         let key = read_key(&self.key)?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let config = LocalConfig {
+            genesis_time_ms: clock.now_ms(),
             interval_ms: self.interval_ms,
             final_depth: self.final_depth,
             ..LocalConfig::default()
         };
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let da = Arc::new(LocalDa::open(&self.dir, key, config, clock.now_ms())?);
+        let da = Arc::new(LocalDa::open(&self.dir, key, config)?);
         block_on(async {
             let listener = tokio::net::TcpListener::bind(self.listen)
                 .await

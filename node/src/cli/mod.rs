@@ -1,13 +1,13 @@
 //! The command line. Data goes to standard output, talk to standard error.
 
-mod blocks;
+pub mod blocks;
 pub mod chainspec;
-mod da;
-mod db;
-mod devnet;
+pub mod da;
+pub mod db;
+pub mod devnet;
 pub mod new;
-mod run;
-mod status;
+pub mod run;
+pub mod status;
 
 use clap::{CommandFactory, Parser, Subcommand};
 

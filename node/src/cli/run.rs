@@ -139,8 +139,9 @@ async fn start_da(
 ) -> Result<Option<DaTask>, ExitError> {
     let Some(file) = file else { return Ok(None) };
     let key = read_key(&file.key)?;
-    let config = LocalConfig { interval_ms, ..LocalConfig::default() };
-    let da = Arc::new(LocalDa::open(&file.dir, key, config, clock.now_ms())?);
+    let genesis_time_ms = clock.now_ms();
+    let config = LocalConfig { genesis_time_ms, interval_ms, ..LocalConfig::default() };
+    let da = Arc::new(LocalDa::open(&file.dir, key, config)?);
     let listener = tokio::net::TcpListener::bind(file.listen)
         .await
         .wrap_err_with(|| format!("cannot listen on {}", file.listen))?;

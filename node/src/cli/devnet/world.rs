@@ -78,8 +78,12 @@ async fn start_da(
     clock: Arc<dyn Clock>,
 ) -> Result<(String, DaTask), ExitError> {
     let key = devkeys::da();
-    let config = LocalConfig { interval_ms: spec.da.interval_ms, ..LocalConfig::default() };
-    let da = Arc::new(LocalDa::open(&options.dir.join("da"), key, config, clock.now_ms())?);
+    let config = LocalConfig {
+        genesis_time_ms: spec.genesis.time_ms,
+        interval_ms: spec.da.interval_ms,
+        ..LocalConfig::default()
+    };
+    let da = Arc::new(LocalDa::open(&options.dir.join("da"), key, config)?);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("http://{}", listener.local_addr()?);
     let stop = CancellationToken::new();

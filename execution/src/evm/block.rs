@@ -1,0 +1,178 @@
+//! The transactions of one block, one after the other.
+
+use std::sync::Arc;
+
+use alloy_primitives::{Address, Bytes, Log, U256};
+use causeway_chainspec::{BlockEnv, CallOutcome, Receipt, SkipReason, Tx, TxEnvelope};
+use revm::context_interface::result::{EVMError, ExecutionResult};
+
+use super::frames::{self, Driver, Engine};
+use super::rules;
+use super::state::{Db, Flow};
+use crate::envelope::Room;
+use crate::{BlockOutput, Stop, VmError};
+
+/// Executes transactions in order, as [`crate::Vm::execute`] promises.
+pub(super) fn execute(
+    db: Db<'_>,
+    env: &BlockEnv,
+    txs: &[Arc<Tx>],
+    stop: &Stop,
+) -> Result<BlockOutput, VmError> {
+    let mut block = Block {
+        engine: frames::engine(db, env),
+        env,
+        room: Room::new(env),
+        output: BlockOutput::default(),
+    };
+    for (index, tx) in txs.iter().enumerate() {
+        let result = match &tx.envelope {
+            TxEnvelope::Deposit(deposit) => block.deposit(tx, deposit.mint),
+            _ if stop.is_raised() => break,
+            _ => block.signed(tx),
+        };
+        block.output.attempted = index + 1;
+        match result {
+            Ok(effect) => block.include(index, tx, effect),
+            Err(VmError::Invalid(reason)) => block.output.skipped.push((index, reason)),
+            Err(error) => return Err(error),
+        }
+    }
+    block.output.diff = frames::db(&mut block.engine).diff()?;
+    Ok(block.output)
+}
+
+struct Block<'a> {
+    engine: Engine<'a>,
+    env: &'a BlockEnv,
+    room: Room,
+    output: BlockOutput,
+}
+
+/// What an executed transaction leaves behind besides state.
+struct Effect {
+    success: bool,
+    gas_used: u64,
+    output: Bytes,
+    logs: Vec<Log>,
+    created: Option<Address>,
+    /// For a deposit: the sender's nonce before.
+    deposit_nonce: u64,
+}
+
+impl Effect {
+    fn new(result: ExecutionResult, deposit_nonce: u64) -> Self {
+        let (success, gas_used) = (result.is_success(), result.tx_gas_used());
+        let (output, logs, created) = match result {
+            ExecutionResult::Success { output, logs, .. } => {
+                let created = output.address().copied();
+                (output.into_data(), logs, created)
+            }
+            ExecutionResult::Revert { output, .. } => (output, Vec::new(), None),
+            ExecutionResult::Halt { .. } => (Bytes::new(), Vec::new(), None),
+        };
+        Self { success, gas_used, output, logs, created, deposit_nonce }
+    }
+}
+
+impl Block<'_> {
+    fn signed(&mut self, tx: &Tx) -> Result<Effect, VmError> {
+        rules::check(tx, self.env)?;
+        self.room.fits(tx)?;
+        self.engine.ctx.tx = rules::tx_env(tx);
+        let result = Driver::default().transact(&mut self.engine);
+        let changes = frames::take_state(&mut self.engine);
+        let result = match result {
+            Ok(result) => result,
+            Err(error) => {
+                let db = frames::db(&mut self.engine);
+                let have = db.account(tx.sender).map_err(|error| error.0)?;
+                let have = have.map_or(U256::ZERO, |info| info.balance);
+                return Err(rules::failure(error, |invalid, _| {
+                    rules::invalid_tx(invalid, tx, self.env, have)
+                }));
+            }
+        };
+        let flow = frames::db(&mut self.engine).commit(changes);
+        let base_fee = U256::from(self.env.base_fee) * U256::from(result.tx_gas_used());
+        self.account_for(flow, U256::ZERO, base_fee)?;
+        Ok(Effect::new(result, 0))
+    }
+
+    /// Executes a deposit by the rules of the OP stack: its mint and its nonce stay whatever
+    /// happens, it pays no fees, and it uses its whole gas limit if it cannot even begin.
+    fn deposit(&mut self, tx: &Tx, mint: u128) -> Result<Effect, VmError> {
+        let sender = frames::db(&mut self.engine).account(tx.sender).map_err(|error| error.0)?;
+        let (balance, nonce) =
+            sender.map_or((U256::ZERO, 0), |sender| (sender.balance, sender.nonce));
+        // What would not fit into a balance is not minted.
+        let mint = Some(U256::from(mint)).filter(|mint| balance.checked_add(*mint).is_some());
+        let mint = mint.unwrap_or_default();
+        self.output.minted += mint;
+
+        self.engine.ctx.tx = rules::tx_env(tx);
+        let result = Driver::deposit(mint).transact(&mut self.engine);
+        let changes = frames::take_state(&mut self.engine);
+        let db = frames::db(&mut self.engine);
+        match result {
+            Ok(result) => {
+                let flow = db.commit(changes);
+                self.account_for(flow, mint, U256::ZERO)?;
+                Ok(Effect::new(result, nonce))
+            }
+            Err(EVMError::Transaction(_)) => {
+                db.update(tx.sender, |sender| {
+                    sender.balance += mint;
+                    sender.nonce = sender.nonce.saturating_add(1);
+                })?;
+                Ok(Effect {
+                    success: false,
+                    gas_used: self.engine.ctx.tx.gas_limit,
+                    output: Bytes::new(),
+                    logs: Vec::new(),
+                    created: None,
+                    deposit_nonce: nonce,
+                })
+            }
+            Err(error) => Err(rules::failure(error, |invalid, _| {
+                SkipReason::Other(invalid.to_string())
+            })),
+        }
+    }
+
+    /// Counts what a transaction burnt: the base fee, and what went down with contracts that
+    /// destroyed themselves. Wei out of nothing is a broken VM.
+    fn account_for(&mut self, flow: Flow, mint: U256, base_fee: U256) -> Result<(), VmError> {
+        let burnt = flow.before.wrapping_add(mint).wrapping_sub(flow.after);
+        if burnt.bit(255) || burnt < base_fee {
+            return Err(VmError::Broken(format!(
+                "balances moved from {} to {} with {mint} minted and {base_fee} of base fee",
+                flow.before, flow.after
+            )));
+        }
+        self.output.burnt += burnt;
+        Ok(())
+    }
+
+    fn include(&mut self, index: usize, tx: &Tx, effect: Effect) {
+        self.room.take(tx, effect.gas_used);
+        let output = &mut self.output;
+        output.gas_used = output.gas_used.saturating_add(effect.gas_used);
+        output.included.push(index);
+        output.receipts.push(Receipt {
+            success: effect.success,
+            gas_used: effect.gas_used,
+            cumulative_gas_used: output.gas_used,
+            logs: effect.logs,
+            deposit_nonce: effect.deposit_nonce,
+            contract_address: effect.created,
+        });
+        if tx.is_deposit() {
+            output.outcomes.push(CallOutcome {
+                success: effect.success,
+                gas_used: effect.gas_used,
+                output: effect.output,
+            });
+        }
+    }
+}

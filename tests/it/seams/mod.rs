@@ -1,0 +1,3 @@
+//! One contract suite per seam, run over every implementation in its table.
+
+mod da;
