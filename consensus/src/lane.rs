@@ -5,6 +5,9 @@ use alloy_primitives::Bytes;
 use alloy_rlp::{RlpDecodable, RlpEncodable};
 use causeway_chainspec::{ChainSpec, DaRef, ForcedEntry, LanePosition, Tx};
 
+#[cfg(test)]
+mod tests;
+
 /// Least gas an entry costs the lane: what the cheapest transaction of Ethereum costs.
 pub const MIN_COST: u64 = 21_000;
 

@@ -7,6 +7,9 @@ pub mod plan;
 pub mod rules;
 pub mod single;
 
+#[cfg(test)]
+mod testkit;
+
 use std::sync::Arc;
 
 use alloy_primitives::{B256, Bytes};

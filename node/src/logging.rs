@@ -1,5 +1,7 @@
 //! Log output: lines for people on a terminal, JSON for machines; always on standard error.
 
+use std::io::IsTerminal;
+
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
 
@@ -17,7 +19,11 @@ pub enum LogFormat {
 pub fn install(format: LogFormat, filter: &str) -> eyre::Result<()> {
     let filter = EnvFilter::try_new(filter)
         .map_err(|error| eyre::eyre!("--log-filter {filter:?} is no filter: {error}"))?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let ansi = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(ansi)
+        .with_writer(std::io::stderr);
     let installed = match format {
         LogFormat::Text => lines.with_target(false).try_init(),
         LogFormat::Json => lines.json().flatten_event(true).try_init(),

@@ -12,11 +12,11 @@ mod file;
 mod genesis;
 mod hash;
 mod issue;
+#[cfg(test)]
+mod noise;
 mod parse;
 mod resolve;
 mod shape;
-#[cfg(test)]
-mod noise;
 #[cfg(test)]
 mod tests;
 

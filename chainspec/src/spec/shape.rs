@@ -160,11 +160,11 @@ fn format_of(schema: &Schema) -> Option<&'static Format> {
 
 /// `: did you mean "x"?` if one of the names is near, else nothing.
 pub(super) fn did_you_mean(text: &str, names: &[&str]) -> String {
-    let near = |name: &&str| strsim::jaro_winkler(&text.to_lowercase(), name);
+    let near = |name: &&str| strsim::normalized_damerau_levenshtein(&text.to_lowercase(), name);
     names
         .iter()
         .copied()
-        .filter(|name| near(name) > 0.75)
+        .filter(|name| near(name) > 0.59)
         .max_by(|a, b| near(a).total_cmp(&near(b)))
         .map_or(String::new(), |name| format!(": did you mean {name:?}?"))
 }

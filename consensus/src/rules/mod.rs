@@ -232,7 +232,8 @@ impl Rules<'_> {
     }
 
     fn body(&self, claim: &Claim, body: &BlockBody, run: &Run) -> Result<(), ClaimError> {
-        if !self.spec.metalayer.enabled && !(claim.anchors.is_empty() && body.inbound.is_empty()) {
+        let foreign = !claim.anchors.is_empty() || !body.inbound.is_empty();
+        if foreign && !self.spec.metalayer.enabled {
             let (anchors, inbound) = (claim.anchors.len(), body.inbound.len());
             return Err(ClaimError::NotMember { anchors, inbound });
         }

@@ -1,6 +1,6 @@
 //! The justification of a new term: how it is checked, and how a sequencer finds one.
 
-use causeway_chainspec::{AbandonReason, Claim, StateError, Takeover};
+use causeway_chainspec::{AbandonReason, ChainSpec, Claim, StateError, Takeover};
 
 use super::{ClaimError, DerivedAt, History, RuleError, Rules, Tip};
 use crate::derive::Cursor;
@@ -85,7 +85,9 @@ impl Rules<'_> {
 
     fn input_gone(&self, abandoned: &Claim) -> Result<bool, StateError> {
         let cut = abandoned.cut.da;
-        Ok(cut.height > self.at.da.height || self.hash_at(cut.height)? != Some(cut.hash))
+        // Below the first DA block there is only the cut of genesis, which cannot go.
+        Ok(cut.height >= self.spec.da.start
+            && (cut.height > self.at.da.height || self.hash_at(cut.height)? != Some(cut.hash)))
     }
 }
 
@@ -96,6 +98,7 @@ impl Rules<'_> {
 /// be in `history`. What this returns passes the rules at any later DA block, as long as the safe
 /// head stays.
 pub fn takeover_for(
+    spec: &ChainSpec,
     cursor: &Cursor,
     history: &dyn History,
     abandoned: &Claim,
@@ -113,7 +116,7 @@ pub fn takeover_for(
     let cut = abandoned.cut.da;
     let gone = || -> Result<bool, StateError> {
         // A cut above the newest DA block read may yet turn out to be on the chain.
-        Ok(cut.height <= cursor.da.height
+        Ok((spec.da.start..=cursor.da.height).contains(&cut.height)
             && history.derived_at(cut.height)?.is_none_or(|record| record.hash != cut.hash))
     };
     let reason = if number <= safe.number {

@@ -7,7 +7,7 @@ use alloy_primitives::Bytes;
 use alloy_rlp::Decodable;
 use jsonrpsee::core::client::{Subscription, SubscriptionClientT};
 use jsonrpsee::rpc_params;
-use jsonrpsee::ws_client::WsClientBuilder;
+use jsonrpsee::ws_client::{WsClient, WsClientBuilder};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
@@ -32,7 +32,7 @@ pub(super) async fn run(
     let mut told = false;
     while !stop.is_cancelled() {
         match subscribe(&node, &url).await {
-            Ok(blocks) => {
+            Ok((_connection, blocks)) => {
                 info!(%url, "following the sequencer's feed");
                 told = false;
                 backoff = FIRST_BACKOFF;
@@ -50,7 +50,8 @@ pub(super) async fn run(
     Ok(())
 }
 
-async fn subscribe(node: &Node, url: &str) -> Result<Subscription<Bytes>, String> {
+/// A subscription, and the connection it lives on.
+async fn subscribe(node: &Node, url: &str) -> Result<(WsClient, Subscription<Bytes>), String> {
     let client = WsClientBuilder::default()
         .connection_timeout(TIMEOUT)
         .request_timeout(TIMEOUT)
@@ -60,10 +61,12 @@ async fn subscribe(node: &Node, url: &str) -> Result<Subscription<Bytes>, String
         .map_err(|error| error.to_string())?;
     let from = node.heads().borrow().latest.number + 1;
     let identity = node.spec().identity();
-    client
-        .subscribe("rollup_subscribeFeed", rpc_params![identity, from], "rollup_unsubscribeFeed")
+    let params = rpc_params![identity, from];
+    let blocks = client
+        .subscribe("rollup_subscribeFeed", params, "rollup_unsubscribeFeed")
         .await
-        .map_err(|error| error.to_string())
+        .map_err(|error| error.to_string())?;
+    Ok((client, blocks))
 }
 
 /// Takes blocks until the connection ends or a block does not connect.
