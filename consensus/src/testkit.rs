@@ -69,6 +69,7 @@ pub(crate) fn spec() -> ChainSpec {
         genesis: GenesisSpec { time_ms: T0, alloc: BTreeMap::new(), preinstalls: Vec::new() },
         metalayer: MetalayerSpec { enabled: false, domain: 7 },
         public: Public::default(),
+        memo: Default::default(),
     }
 }
 

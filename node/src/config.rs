@@ -4,13 +4,9 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use causeway_chainspec::ChainSpec;
-use causeway_chainspec::spec::{Inputs, parse};
 use clap::ValueEnum;
 use eyre::{WrapErr, eyre};
 use serde::Deserialize;
-
-use crate::exit::{Exit, ExitError};
 
 /// What a node does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
@@ -106,31 +102,6 @@ impl NodeFile {
         }
         Ok(file)
     }
-}
-
-/// Reads and checks a chain spec. Files it names are relative to it; warnings are logged.
-pub fn load_spec(path: &Path) -> Result<ChainSpec, ExitError> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        let hint = "give --chain FILE, or make one with `causeway new DIR`";
-        ExitError::new(Exit::Spec, eyre!("cannot read {}: {error}; {hint}", path.display()))
-    })?;
-    let base = path.parent().unwrap_or(Path::new("."));
-    let vms: Vec<_> = causeway_execution::VMS.iter().map(|(name, _)| *name).collect();
-    let layers: Vec<_> = causeway_da::BACKENDS.iter().map(|(name, _)| *name).collect();
-    let modes: Vec<_> = causeway_consensus::SEQUENCERS.iter().map(|(name, _)| *name).collect();
-    let inputs = Inputs {
-        read: &|name| std::fs::read(base.join(name)).map_err(|error| error.to_string()),
-        vms: &vms,
-        layers: &layers,
-        modes: &modes,
-    };
-    let (spec, warnings) = parse(&text, &inputs).map_err(|invalid| {
-        ExitError::new(Exit::Spec, eyre!("{} is invalid:\n{invalid}", path.display()))
-    })?;
-    for warning in warnings {
-        tracing::warn!("{}: {warning}", path.display());
-    }
-    Ok(spec)
 }
 
 /// Reads a key file: 32 bytes of hex, with or without `0x`.

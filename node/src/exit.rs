@@ -2,6 +2,8 @@
 
 use causeway_execution::ExecutionError;
 
+use crate::cli::chainspec::LoadError;
+
 /// Exit codes of `causeway`. 0 is success, 2 is clap's for wrong usage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -32,6 +34,9 @@ pub struct ExitError {
 impl<E: Into<eyre::Report>> From<E> for ExitError {
     fn from(error: E) -> Self {
         let report = error.into();
+        if let Some(LoadError::Invalid(..)) = report.downcast_ref() {
+            return Self { exit: Exit::Spec, report };
+        }
         let exit = match report.downcast_ref::<ExecutionError>() {
             Some(
                 ExecutionError::Storage(_) | ExecutionError::Damaged(_) | ExecutionError::Datadir(_),

@@ -12,16 +12,13 @@ use clap::{Args, Subcommand, ValueEnum};
 use eyre::{WrapErr, eyre};
 use serde_json::{Value, json};
 
-/// Exit code of a command that did what was asked.
-pub const EXIT_OK: u8 = 0;
-/// Exit code when the chain spec is invalid.
-pub const EXIT_INVALID: u8 = 3;
+use crate::exit::Exit;
 
 /// Why a spec file gave no spec.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// The file cannot be read.
-    #[error("cannot read {0}: {1}; `causeway new` makes a chain, -c names another file")]
+    #[error("cannot read {0}: {1}; `causeway new DIR` makes a chain; name another file if it lies elsewhere")]
     Read(PathBuf, std::io::Error),
     /// The spec in it is invalid.
     #[error("{0}: {1}")]
@@ -150,7 +147,7 @@ enum ExportFormat {
 impl ChainspecArgs {
     /// Runs the command; results go to standard output, remarks to standard error. Returns the
     /// exit code. An invalid spec is an error ([`LoadError::Invalid`]) except for `check`.
-    pub fn run(self) -> eyre::Result<u8> {
+    pub fn run(self) -> eyre::Result<Exit> {
         match self.command {
             Command::Check(args) => return check(&args),
             Command::Show(args) => show(&args)?,
@@ -159,11 +156,11 @@ impl ChainspecArgs {
             Command::Diff(args) => compare(&args)?,
             Command::Export(args) => write_export(&args)?,
         }
-        Ok(EXIT_OK)
+        Ok(Exit::Success)
     }
 }
 
-fn check(args: &FileArgs) -> eyre::Result<u8> {
+fn check(args: &FileArgs) -> eyre::Result<Exit> {
     let (spec, issues) = match load(&args.file) {
         Ok((spec, warnings)) => (Some(spec), warnings),
         Err(LoadError::Invalid(_, invalid)) => (None, invalid.issues),
@@ -183,7 +180,7 @@ fn check(args: &FileArgs) -> eyre::Result<u8> {
             None => println!("{file}: invalid"),
         }
     }
-    Ok(if spec.is_some() { EXIT_OK } else { EXIT_INVALID })
+    Ok(if spec.is_some() { Exit::Success } else { Exit::Spec })
 }
 
 fn show(args: &FileArgs) -> eyre::Result<()> {
@@ -284,7 +281,7 @@ mod tests {
         args: ChainspecArgs,
     }
 
-    fn run(args: &[&str]) -> eyre::Result<u8> {
+    fn run(args: &[&str]) -> eyre::Result<Exit> {
         let all = std::iter::once("chainspec").chain(args.iter().copied());
         Cli::try_parse_from(all)?.args.run()
     }
@@ -321,11 +318,11 @@ mod tests {
             &["export", path, "--format", "viem"],
             &["export", path, "-f", "genesis"],
         ] {
-            assert_eq!(run(args).unwrap(), EXIT_OK, "{args:?}");
+            assert_eq!(run(args).unwrap(), Exit::Success, "{args:?}");
         }
         assert!(run(&["export", path, "-f", "ethereum-lists"]).is_err(), "no info_url");
         std::fs::write(&file, text.replace("vm = \"evm\"", "vm = \"emv\"")).unwrap();
-        assert_eq!(run(&["check", path]).unwrap(), EXIT_INVALID);
+        assert_eq!(run(&["check", path]).unwrap(), Exit::Spec);
         let error = run(&["show", path]).unwrap_err();
         assert!(matches!(error.downcast_ref(), Some(LoadError::Invalid(..))), "{error}");
         assert!(error.to_string().contains("did you mean \"evm\""), "{error}");

@@ -27,7 +27,7 @@ pub struct Da {
     #[arg(long)]
     key: PathBuf,
     /// Address to serve on.
-    #[arg(long, default_value = "127.0.0.1:26658")]
+    #[arg(long, default_value = "127.0.0.1:8550")]
     listen: SocketAddr,
     /// Milliseconds between DA blocks.
     #[arg(long, default_value_t = 1000)]

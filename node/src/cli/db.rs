@@ -8,7 +8,8 @@ use causeway_execution::store::{Store, StoreConfig};
 use causeway_execution::{Pipeline, PipelineConfig};
 use clap::{Args, Subcommand};
 
-use crate::config::{DEFAULT_CACHE_MIB, DEFAULT_HISTORY, load_spec};
+use super::load_spec;
+use crate::config::{DEFAULT_CACHE_MIB, DEFAULT_HISTORY};
 use crate::exit::{CommandResult, Exit, ExitError};
 
 /// Which datadir, of which chain.

@@ -9,9 +9,13 @@ pub mod new;
 pub mod run;
 pub mod status;
 
+use std::path::Path;
+
+use causeway_chainspec::{ChainSpec, Clock};
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::exit::{CommandResult, Exit};
+use crate::clock::SystemClock;
+use crate::exit::{CommandResult, Exit, ExitError};
 
 /// A modular rollup node: VM, data availability and sequencer by name, one binary.
 ///
@@ -27,13 +31,13 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Write the files of a new chain.
-    New(new::New),
+    New(new::NewArgs),
     /// Run a node of a chain.
     Run(run::Run),
     /// Run a whole chain on this machine: DA, sequencer and a full node, with funded accounts.
     Devnet(devnet::Devnet),
     /// Check, show, hash, compare and export chain specs.
-    Chainspec(chainspec::Chainspec),
+    Chainspec(chainspec::ChainspecArgs),
     /// Run the `local` DA service by itself.
     Da(da::Da),
     /// Show where a running node stands.
@@ -55,10 +59,10 @@ impl Cli {
     /// Runs the command.
     pub fn run(self) -> CommandResult {
         match self.command {
-            Command::New(command) => command.run(),
+            Command::New(command) => Ok(command.run(SystemClock.now_ms())?),
             Command::Run(command) => command.run(),
             Command::Devnet(command) => command.run(),
-            Command::Chainspec(command) => command.run(),
+            Command::Chainspec(command) => Ok(command.run()?),
             Command::Da(command) => command.run(),
             Command::Status(command) => command.run(),
             Command::Export(command) => command.run(),
@@ -71,6 +75,15 @@ impl Cli {
             }
         }
     }
+}
+
+/// Reads and checks a chain spec; warnings are logged.
+fn load_spec(path: &Path) -> Result<ChainSpec, ExitError> {
+    let (spec, warnings) = chainspec::load(path)?;
+    for warning in warnings {
+        tracing::warn!("{}: {warning}", path.display());
+    }
+    Ok(spec)
 }
 
 /// Runs async work of a command to its end.

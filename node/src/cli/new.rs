@@ -16,7 +16,8 @@ use clap::{Args, ValueEnum};
 use eyre::{WrapErr, bail, eyre};
 use serde_json::json;
 
-use super::chainspec::{EXIT_OK, parse_here};
+use super::chainspec::parse_here;
+use crate::exit::Exit;
 
 /// Make a chain: chain.toml, node.toml and fresh keys in a new directory
 #[derive(Debug, Args)]
@@ -86,7 +87,7 @@ type Files = Vec<(String, String, bool)>;
 impl NewArgs {
     /// Makes the directory; `now_ms` becomes the time of block 0. Nothing is written unless the
     /// spec is valid. Returns the exit code.
-    pub fn run(mut self, now_ms: u64) -> eyre::Result<u8> {
+    pub fn run(mut self, now_ms: u64) -> eyre::Result<Exit> {
         refuse_used(&self.dir)?;
         if !self.yes && !self.json && std::io::stdin().is_terminal() {
             self.ask()?;
@@ -111,7 +112,7 @@ impl NewArgs {
         write_all(&self.dir, &files)?;
         self.tell(&spec, &files);
         warnings.iter().for_each(|warning| eprintln!("{warning}"));
-        Ok(EXIT_OK)
+        Ok(Exit::Success)
     }
 
     fn default_name(&self) -> String {
@@ -346,7 +347,7 @@ mod tests {
         path
     }
 
-    fn new(dir: &Path, more: &[&str]) -> eyre::Result<u8> {
+    fn new(dir: &Path, more: &[&str]) -> eyre::Result<Exit> {
         let args = ["new", dir.to_str().unwrap(), "--yes"].into_iter().chain(more.iter().copied());
         Cli::try_parse_from(args)?.args.run(NOW)
     }

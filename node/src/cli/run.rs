@@ -1,10 +1,11 @@
 //! `causeway run`: one node of a chain, until it is told to stop.
 
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use causeway_chainspec::Clock;
+use causeway_chainspec::spec::Lock;
 use causeway_consensus::mempool::Limits;
 use causeway_da::local::{LocalConfig, LocalDa, serve};
 use clap::Args;
@@ -12,10 +13,10 @@ use eyre::{WrapErr, eyre};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-use super::block_on;
+use super::{block_on, chainspec, load_spec};
 use crate::clock::SystemClock;
 use crate::config::{
-    DEFAULT_CACHE_MIB, DEFAULT_HISTORY, DEFAULT_HTTP, DaServiceFile, NodeFile, Role, load_spec, read_key,
+    DEFAULT_CACHE_MIB, DEFAULT_HISTORY, DEFAULT_HTTP, DaServiceFile, NodeFile, Role, read_key,
 };
 use crate::exit::{CommandResult, Exit, ExitError};
 use crate::logging::{self, LogFormat};
@@ -117,6 +118,10 @@ impl Run {
         block_on(async move {
             let service = start_da(file.da_service, settings.spec.da.interval_ms, clock).await?;
             let running = tasks::start(settings, listener, rpc).await?;
+            if let Err(error) = check_lock(&self.chain, &running) {
+                running.stop().await.map_err(node_error)?;
+                return Err(error);
+            }
             info!(rpc = %format!("http://{}", running.addr()), "ready");
             let exit = until_stopped(running).await;
             if let Some((stop, server)) = service {
@@ -126,6 +131,19 @@ impl Run {
             exit
         })?
     }
+}
+
+/// Compares block 0 with `chain.lock` beside the spec, which is written if it is not there.
+fn check_lock(chain: &Path, running: &Running) -> Result<(), ExitError> {
+    let node = running.node();
+    let genesis = node.pipeline().snapshot().header(0)?;
+    let genesis = genesis.ok_or_else(|| eyre!("block 0 is missing"))?;
+    let computed = Lock::new(node.spec(), genesis.hash_slow(), genesis.state_root);
+    match chainspec::read_lock(chain)? {
+        Some(lock) => lock.check(&computed).map_err(|error| ExitError::new(Exit::Spec, error))?,
+        None => chainspec::write_lock(chain, &computed)?,
+    }
+    Ok(())
 }
 
 /// A DA service that runs inside this process, and the token that stops it.

@@ -152,7 +152,7 @@ impl Node {
         else {
             return Ok(None);
         };
-        let takeover = takeover_for(cursor, self, &claim)
+        let takeover = takeover_for(&self.spec, cursor, self, &claim)
             .map_err(|error| ChainError::Fatal(error.to_string()))?;
         match takeover {
             Some(takeover) if cursor.safe.claim == parent.claim => Ok(Some(takeover)),

@@ -11,10 +11,11 @@ use causeway_da::local::{LocalConfig, LocalDa, serve};
 use eyre::{WrapErr, eyre};
 use tokio_util::sync::CancellationToken;
 
+use super::super::load_spec;
 use super::super::run::{DaTask, interrupted, node_error};
 use super::{Account, ChainEndpoints, Endpoints, print_banner, write_endpoints};
 use crate::clock::SystemClock;
-use crate::config::{DEFAULT_CACHE_MIB, DEFAULT_HISTORY, Role, load_spec};
+use crate::config::{DEFAULT_CACHE_MIB, DEFAULT_HISTORY, Role};
 use crate::devkeys;
 use crate::exit::{CommandResult, Exit, ExitError};
 use crate::node::Settings;
