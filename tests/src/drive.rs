@@ -5,12 +5,12 @@ use std::sync::Arc;
 use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_signer::SignerSync;
 use alloy_signer_local::PrivateKeySigner;
-use causeway_chainspec::spec::presets;
 use causeway_chainspec::{
     Account, Block, BlockBody, Claim, Clock, Heads, Seal, SealTuple, Span, SpanBlock,
 };
 use causeway_da::codec::{self, EncodeOptions};
 use causeway_da::memory::{MemoryConfig, MemoryDa};
+use causeway_node::devkeys;
 use causeway_node::node::{Applied, Fed, Node, NodeError};
 use eyre::{ContextCompat, ensure};
 
@@ -96,7 +96,7 @@ impl World {
     pub fn transfer(&self, from: usize, nonce: u64, wei: u128) -> Bytes {
         let to = Address::repeat_byte(0xee);
         Draft::transfer(self.spec.chain_id, nonce, to, wei)
-            .sign(Form::Dynamic, &presets::dev_key(from))
+            .sign(Form::Dynamic, &devkeys::accounts()[from])
     }
 
     /// A claim on `parent` that takes no forced entry, and its body.

@@ -1,6 +1,8 @@
 //! What the tests share: worlds of nodes in one process, a clock turned by hand, small tools.
 
 pub mod clock;
+pub mod contracts;
+pub mod drive;
 pub mod process;
 
 pub mod world;
