@@ -4,5 +4,5 @@ pub mod clock;
 pub mod contracts;
 pub mod drive;
 pub mod process;
-
+pub mod txs;
 pub mod world;

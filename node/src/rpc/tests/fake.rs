@@ -81,6 +81,7 @@ pub(super) fn spec() -> ChainSpec {
         genesis: GenesisSpec { time_ms: START_MS, alloc: BTreeMap::new(), preinstalls: Vec::new() },
         metalayer: MetalayerSpec { enabled: false, domain: CHAIN_ID as u32 },
         public: Public::default(),
+        memo: Default::default(),
     }
 }
 
@@ -325,6 +326,9 @@ impl Backend for FakeNode {
         self.pool.lock().push(tx.clone());
         let _ = self.pending.send(tx.clone());
         Ok(tx.hash)
+    }
+    fn feed_block(&self, number: u64) -> Result<Option<Bytes>, ExecutionError> {
+        Ok(Some(Bytes::from(number.to_be_bytes())))
     }
     fn pending_tx(&self, hash: B256) -> Option<Arc<Tx>> {
         self.pool.lock().iter().find(|tx| tx.hash == hash).cloned()
