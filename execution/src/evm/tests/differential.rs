@@ -151,7 +151,7 @@ fn sketch() -> impl Strategy<Value = Sketch> {
     let gas = prop_oneof![5 => 100_000..900_000u64, 1 => 20_000..60_000u64];
     let input = prop_oneof![3 => Just(vec![]), 1 => prop::collection::vec(any::<u8>(), 0..40)];
     let fees = (5..60u8, 0..20u8);
-    (0..8u8, 0..3u8, 0..12u8, any::<u8>(), 0..9u8, gas, fees, input, (0..4u8, any::<u8>()))
+    (0..8u8, 0..3u8, 0..30u8, any::<u8>(), 0..9u8, gas, fees, input, (0..4u8, any::<u8>()))
         .prop_map(
             |(
                 kind,
@@ -376,7 +376,7 @@ fn minimal(before: &Memory, output: &BlockOutput) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(800))]
 
     #[test]
     fn blocks_are_what_revm_makes_of_their_transactions(

@@ -155,7 +155,7 @@ fn osaka_caps_the_gas_of_a_transaction() {
     let big = edit(1, 0, addr(0x10).into(), 0, &[], |tx| tx.gas_limit = (1 << 24) + 1);
     let reason = SkipReason::GasLimit { have: (1 << 24) + 1, most: 1 << 24 };
     assert_eq!(Evm::default().check(&big, &env(Fork::Osaka)), Err(reason.clone()));
-    assert_eq!(run(&state, &env(Fork::Osaka), &[big.clone()]).skipped, [(0, reason)]);
+    assert_eq!(run(&state, &env(Fork::Osaka), std::slice::from_ref(&big)).skipped, [(0, reason)]);
     assert!(run(&state, &env(Fork::Prague), &[big]).skipped.is_empty());
 }
 
