@@ -1,0 +1,3 @@
+//! One contract suite a seam, run over every implementation of it.
+
+pub mod sequencer;
