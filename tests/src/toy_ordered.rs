@@ -1,17 +1,19 @@
-//! A toy sequencer without a leader: the DA layer's order says when the next block is.
+//! A toy sequencer without a leader: the DA layer's order says when a block is and what it tries.
 
 use std::sync::Arc;
 
+use alloy_primitives::{B256, Bytes};
 use async_trait::async_trait;
 use causeway_chainspec::{Claim, Clock, Seal, SealContext};
 use causeway_consensus::{
-    BuildRequest, Chain, ChainError, ConsensusError, SealError, Sequencer, SequencerStatus,
+    BuildRequest, Chain, ChainError, ConsensusError, Proposal, SealError, Sequencer,
+    SequencerStatus, Verdict,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-/// Times of the DA blocks that carry something, in order: one block each.
-pub type Order = watch::Sender<Vec<u64>>;
+/// DA blocks that carry something, in order: their time and their candidates. One block each.
+pub type Order = watch::Sender<Vec<(u64, Vec<Bytes>)>>;
 
 /// Follows an [`Order`]. Nobody signs: a seal is the claim's own hash.
 pub struct ToyOrdered {
@@ -34,28 +36,23 @@ impl Sequencer for ToyOrdered {
         stop: CancellationToken,
     ) -> Result<(), ConsensusError> {
         let mut order = self.order.subscribe();
-        let heads = chain.heads();
+        let mut heads = chain.heads();
         loop {
-            let latest = heads.borrow().latest;
-            let next = order.borrow_and_update().get(latest.number as usize).copied();
-            let Some(time_ms) = next else {
+            let latest = heads.borrow_and_update().latest;
+            let next = order.borrow_and_update().get(latest.number as usize).cloned();
+            let Some((time_ms, candidates)) = next else {
                 tokio::select! {
                     () = stop.cancelled() => return Ok(()),
                     _ = order.changed() => continue,
+                    _ = heads.changed() => continue,
                 }
             };
             if stop.is_cancelled() {
                 return Ok(());
             }
-            let request = BuildRequest { parent: latest.claim, time_ms, deadline_ms: u64::MAX };
-            let made = async {
-                let block = chain.build(request).await?;
-                let proof = block.claim_hash.to_vec().into();
-                chain.commit(block.claim_hash, Seal { view: 0, proof }).await
-            };
-            match made.await {
+            match make(chain.as_ref(), latest.claim, time_ms, candidates).await {
                 // Derivation moved the head in between: read it again.
-                Ok(()) | Err(ChainError::UnknownParent(_)) => {}
+                Ok(()) | Err(ChainError::UnknownParent(_) | ChainError::Paused(_)) => {}
                 Err(error) => return Err(error.into()),
             }
         }
@@ -68,5 +65,29 @@ impl Sequencer for ToyOrdered {
 
     fn status(&self) -> SequencerStatus {
         SequencerStatus { mode: "toy-ordered", leader: false, paused: None }
+    }
+}
+
+/// Makes the block of one DA block on `parent`. The node's own draft says all that does not come
+/// from DA (number, term, cut); the candidates are put in, and the result is judged like
+/// anybody's.
+async fn make(
+    chain: &dyn Chain,
+    parent: B256,
+    time_ms: u64,
+    candidates: Vec<Bytes>,
+) -> Result<(), ChainError> {
+    let request = BuildRequest { parent, time_ms, deadline_ms: u64::MAX };
+    let draft = chain.build(request).await?;
+    let (mut claim, mut body) = (draft.plan.claim.clone(), draft.plan.body.clone());
+    body.candidates = candidates;
+    claim.candidates_root = body.candidates_root();
+    match chain.verify(parent, &Proposal { claim, body }).await {
+        Verdict::Valid(block) => {
+            let proof = block.claim_hash.to_vec().into();
+            chain.commit(block.claim_hash, Seal { view: 0, proof }).await
+        }
+        Verdict::Withhold(reason) => Err(ChainError::Paused(reason)),
+        Verdict::Invalid(reason) => Err(ChainError::Fatal(reason)),
     }
 }

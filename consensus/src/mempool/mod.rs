@@ -19,7 +19,7 @@ pub use account::AccountFacts;
 pub use error::{DropReason, PoolError};
 use inner::Inner;
 
-/// How many hashes a slow subscriber may lag behind before it loses some.
+/// How many transactions a slow subscriber may lag behind before it loses some.
 const ADDED_BUFFER: usize = 4096;
 
 /// Bounds of the pool. Transactions of replaced blocks come back outside them.
@@ -70,7 +70,7 @@ pub struct Content {
 pub struct Mempool {
     inner: Mutex<Inner>,
     waiting: watch::Sender<usize>,
-    added: broadcast::Sender<B256>,
+    added: broadcast::Sender<Arc<Tx>>,
 }
 
 impl Mempool {
@@ -85,11 +85,13 @@ impl Mempool {
     /// gas, block limits) and says what the newest state knows of the sender.
     /// Evicts what is worth less if there is no room; [`Mempool::dropped`] remembers it.
     pub fn add(&self, tx: Arc<Tx>, facts: AccountFacts) -> Result<(), PoolError> {
-        let hash = tx.hash;
-        self.change(|inner| inner.add(tx, facts))?;
+        self.change(|inner| inner.add(tx, facts))
+    }
+
+    /// Tells subscribers of a transaction that was added, once it is durable.
+    pub fn announce(&self, tx: Arc<Tx>) {
         // Nobody listening is no error.
-        let _ = self.added.send(hash);
-        Ok(())
+        let _ = self.added.send(tx);
     }
 
     /// What a block should try, best first: transactions of replaced blocks in their old order,
@@ -165,7 +167,7 @@ impl Mempool {
     }
 
     /// Hashes of transactions as they enter.
-    pub fn subscribe(&self) -> broadcast::Receiver<B256> {
+    pub fn subscribe(&self) -> broadcast::Receiver<Arc<Tx>> {
         self.added.subscribe()
     }
 

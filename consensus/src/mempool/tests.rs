@@ -197,13 +197,14 @@ fn quarantined_and_impossible_transactions_leave() {
 }
 
 #[test]
-fn subscribers_hear_of_what_enters() {
+fn subscribers_hear_of_what_is_durable() {
     let pool = pool(10);
     let mut added = pool.subscribe();
     let tx = tx(1, 0, 1, 1, 0);
     pool.add(tx.clone(), rich(0)).unwrap();
-    assert!(pool.add(tx.clone(), rich(0)).is_err());
-    assert_eq!(added.try_recv(), Ok(tx.hash));
+    assert!(added.try_recv().is_err());
+    pool.announce(tx.clone());
+    assert_eq!(added.try_recv(), Ok(tx));
     assert!(added.try_recv().is_err());
 }
 

@@ -120,7 +120,7 @@ impl Cluster {
         let tx = Bytes::from(self.sent.to_be_bytes());
         self.chains.iter().for_each(|chain| chain.put(tx.clone()));
         if let Some(order) = &self.mode.order {
-            order.send_modify(|order| order.push(self.clock.now_ms()));
+            order.send_modify(|order| order.push((self.clock.now_ms(), vec![tx.clone()])));
         }
     }
 
