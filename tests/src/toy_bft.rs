@@ -32,7 +32,7 @@ pub struct Vote {
 
 #[derive(Debug, Clone)]
 enum Message {
-    Propose { view: u64, proposal: Proposal },
+    Propose { view: u64, proposal: Box<Proposal> },
     Vote { vote: Vote, from: Address, signature: Signature },
 }
 
@@ -142,7 +142,8 @@ impl ToyBft {
         };
         round.proposed = true;
         // Nobody listening is no error: the view will fail.
-        let _ = self.network.messages.send(Message::Propose { view: round.view, proposal });
+        let (view, proposal) = (round.view, Box::new(proposal));
+        let _ = self.network.messages.send(Message::Propose { view, proposal });
         Ok(())
     }
 
@@ -164,7 +165,7 @@ impl ToyBft {
                 let Verdict::Valid(block) = chain.verify(round.parent, &proposal).await else {
                     return Ok(());
                 };
-                round.proposals.insert(block.claim_hash, proposal.clone());
+                round.proposals.insert(block.claim_hash, (*proposal).clone());
                 if round.locked.is_none_or(|locked| locked == block.claim_hash) {
                     let tuple = tuple(&proposal.claim, view);
                     self.vote(chain, Vote { phase: 1, tuple })?;
