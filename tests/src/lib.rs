@@ -3,6 +3,10 @@
 pub mod clock;
 pub mod contracts;
 pub mod drive;
+pub mod fake_chain;
+pub mod hand_clock;
 pub mod process;
+pub mod toy_bft;
+pub mod toy_ordered;
 pub mod txs;
 pub mod world;

@@ -98,7 +98,7 @@ fn a_takeover_serves_once() {
     assert_eq!(node.cursor().safe.term, takeover.reference.height);
     // The same again; and the same abandoned claim with a newer reference.
     let newer = Takeover { reference: node.cursor().da, ..takeover.clone() };
-    let cases = [takeover.clone(), newer];
+    let cases = [takeover, newer];
     for takeover in cases {
         let safe = node.cursor().safe.clone();
         let again = node.build(&safe, node.cursor().time_ms + 1, Some(takeover));
@@ -108,6 +108,26 @@ fn a_takeover_serves_once() {
     }
     assert!(matches!(node.last_error(), Some(ClaimError::AbandonedTerm { .. })));
     assert_eq!(takeover_for(&node.spec, node.cursor(), &node, &lost[0].claim), Ok(None));
+}
+
+#[test]
+fn a_term_that_never_became_safe_needs_no_nesting() {
+    let mut node = node();
+    let lost = backlog(&node, 1);
+    node.idle_until(T0 + WINDOW + 200);
+    let takeover = takeover_for(&node.spec, node.cursor(), &node, &lost[0].claim).unwrap().unwrap();
+    let unposted = node.build(&node.cursor().safe, node.cursor().time_ms + 1, Some(takeover));
+    node.idle_until(T0 + 2 * WINDOW + 500);
+    // The block of the new term was replaced too: the first abandoned claim still says why.
+    assert_eq!(node.cursor().safe.term, 0);
+    for claim in [&lost[0].claim, &unposted.claim] {
+        let takeover = takeover_for(&node.spec, node.cursor(), &node, claim).unwrap();
+        assert!(takeover.is_some_and(|takeover| takeover.reference == node.cursor().da));
+    }
+    let takeover = takeover_for(&node.spec, node.cursor(), &node, &lost[0].claim).unwrap();
+    let block = node.build(&node.cursor().safe, node.cursor().time_ms + 1, takeover);
+    let derived = node.da(node.cursor().time_ms + INTERVAL, vec![span(&spec(), &[block])], vec![]);
+    assert_eq!(derived.steps.len(), 1, "{:?}", node.dropped);
 }
 
 #[test]

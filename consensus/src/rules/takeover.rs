@@ -92,7 +92,9 @@ impl Rules<'_> {
 }
 
 /// The takeover that lets the sequencer go on from the safe head after derivation left its own
-/// blocks: `abandoned` is the first claim it sealed that is not on the chain. `None` while no
+/// blocks: `abandoned` is the first claim it sealed that is not on the chain. Keep the oldest one
+/// until the safe head has a term above its own: a later one may itself carry a takeover, and
+/// claims may nest only so deep. `None` while no
 /// reason holds yet: its blocks may still become safe (build on them), or the DA chain has not
 /// grown past its term (ask again after the next DA block). The record of `cursor` itself must
 /// be in `history`. What this returns passes the rules at any later DA block, as long as the safe

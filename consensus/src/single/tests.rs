@@ -293,7 +293,6 @@ async fn a_pause_is_told_and_ends_by_itself() {
     assert!(paused.contains("no DA"), "{paused}");
     bench.at(1_000).await;
     bench.at(2_000).await;
-    bench.at(3_000).await;
     assert_eq!(bench.sequencer.status().paused, None);
     assert_eq!(bench.chain.heads.borrow().latest.number, 1);
     bench.stop.cancel();
