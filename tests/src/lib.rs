@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod contracts;
 pub mod drive;
+pub mod keys;
 pub mod process;
-
+pub mod txs;
 pub mod world;
