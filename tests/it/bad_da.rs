@@ -8,9 +8,9 @@ use alloy_signer::SignerSync;
 use alloy_signer_local::PrivateKeySigner;
 use causeway_da::DaBackend;
 use causeway_da::codec::{self, Compression, ENVELOPE_BYTES, EncodeOptions, MAGIC, VERSION};
-use causeway_node::devkeys;
 use causeway_node::node::Node;
 use causeway_tests::drive::holds;
+use causeway_tests::keys;
 use causeway_tests::txs::Rng;
 use causeway_tests::world::{World, chain_of};
 use eyre::ContextCompat;
@@ -41,7 +41,7 @@ fn blob(
 
 /// A payload in one blob, properly signed.
 fn signed(world: &World, payload: &[u8]) -> Bytes {
-    blob(world, &devkeys::poster(), keccak256(payload), (0, 1), payload)
+    blob(world, &keys::poster(), keccak256(payload), (0, 1), payload)
 }
 
 /// A zstd frame of 32 KiB that unpacks to a gibibyte, by RFC 8878: run-length blocks of 128 KiB.
@@ -110,7 +110,7 @@ impl Scene {
         let from = self.sequencer.heads().borrow().safe.number + 1;
         let span = self.sequencer.span_from(from)?.context("nothing to post")?;
         let options = EncodeOptions { compression: Compression::None, level: 0 };
-        let (vm, key) = (&self.world.spec.vm, devkeys::poster());
+        let (vm, key) = (&self.world.spec.vm, keys::poster());
         Ok(codec::encode(&span, vm, &key, &options, max_blob_bytes)?)
     }
 }
@@ -119,7 +119,7 @@ impl Scene {
 async fn bytes_of_strangers_are_dropped() -> eyre::Result<()> {
     let mut scene = Scene::new().await?;
     scene.build().await?;
-    let (poster, world) = (devkeys::poster(), &scene.world);
+    let (poster, world) = (keys::poster(), &scene.world);
     let good = scene.blobs(128 << 10)?.remove(0);
     let payload = good[ENVELOPE_BYTES..].to_vec();
     let id = keccak256(&payload);
@@ -142,7 +142,7 @@ async fn bytes_of_strangers_are_dropped() -> eyre::Result<()> {
     // Of another chain, another key, another version; without a signature; impossible places.
     let other = World::with_spec("ledger", |text| text.replace("chain_id = 901", "chain_id = 902"))?;
     bad.push(signed(&other, &payload));
-    bad.push(blob(world, &devkeys::sequencer(), id, (0, 1), &payload));
+    bad.push(blob(world, &keys::sequencer(), id, (0, 1), &payload));
     bad.push(blob(world, &poster, id, (1, 1), &payload));
     bad.push(blob(world, &poster, id, (0, 0), &payload));
     bad.push(blob(world, &poster, id, (7, 65_535), &payload));

@@ -8,10 +8,10 @@ use causeway_chainspec::{AbandonReason, SpanBlock};
 use causeway_consensus::ChainError;
 use causeway_da::DaBackend;
 use causeway_node::config::Role;
-use causeway_node::devkeys;
 use causeway_node::node::Node;
 use causeway_node::rpc::backend::BlockEvent;
-use causeway_tests::drive::{FORCED_DELAY_MS, WINDOW_MS, holds};
+use causeway_tests::drive::{FORCED_DELAY_MS, WINDOW_MS, holds, reopen};
+use causeway_tests::keys;
 use causeway_tests::txs::{Draft, Form};
 use causeway_tests::world::{World, chain_of};
 use eyre::{ContextCompat, bail, ensure};
@@ -27,17 +27,6 @@ fn agree(nodes: &[&Arc<Node>]) -> eyre::Result<()> {
         ensure!(chain_of(node)? == first, "nodes part: {:?}", nodes[0].heads().borrow());
     }
     Ok(())
-}
-
-/// Drops a node and opens it again: what it promised before is still true.
-fn reopen(world: &World, node: Arc<Node>, name: &str) -> eyre::Result<Arc<Node>> {
-    let (before, role) = (chain_of(&node)?, node.role());
-    ensure!(Arc::strong_count(&node) == 1, "the node is still in use");
-    drop(node);
-    let node = world.open(name, role)?;
-    holds(&node);
-    ensure!(chain_of(&node)? == before, "{name} has another chain after a restart");
-    Ok(node)
 }
 
 /// A fresh node that reads DA alone must have the chain of these.
@@ -108,7 +97,7 @@ async fn another_claim_replaces_ours_and_its_transactions_come_first() -> eyre::
     }
     let mut rich = Draft::transfer(world.spec.chain_id, 0, Default::default(), 1);
     rich.tip = 900_000_000;
-    let rich = rich.sign(Form::Dynamic, &devkeys::accounts()[3]);
+    let rich = rich.sign(Form::Dynamic, &keys::accounts()[3]);
     order.push(ours.submit(rich).await?);
     world.follow(&ours, &full).await?;
 
@@ -289,7 +278,7 @@ fn blobs_of(world: &World, node: &Node, first: u64, last: u64) -> eyre::Result<V
         let (claim, body) = (block.plan.claim.clone(), block.plan.body.clone());
         blocks.push(SpanBlock { claim, body });
     }
-    world.encode_by(&world.span_by(blocks, &devkeys::sequencer())?, &devkeys::poster())
+    world.encode_by(&world.span_by(blocks, &keys::sequencer())?, &keys::poster())
 }
 
 #[tokio::test]

@@ -188,6 +188,22 @@ async fn abandoned_blocks_that_become_safe_after_all_stop_nobody() -> eyre::Resu
 }
 
 #[tokio::test]
+async fn a_sequencer_rebuilt_from_da_posts_again_what_a_reorg_took() -> eyre::Result<()> {
+    let Scene { world, sequencer, full, sent } = Scene::new().await?;
+    world.publish(&sequencer, &[&sequencer, &full]).await?;
+    drop(sequencer);
+    let sequencer = world.open("rebuilt", Role::Sequencer)?;
+    world.sync(&sequencer).await?;
+    let before = chain_of(&full)?;
+    ensure!(chain_of(&sequencer)? == before, "the rebuilt node differs");
+    world.da.reorg(2, |_, _| false);
+    world.tick(&[&sequencer, &full]).await?;
+    let scene = Scene { world, sequencer, full, sent };
+    ensure!(chain_of(&scene.sequencer)? == before, "blocks that can be posted again were dropped");
+    scene.recovers().await
+}
+
+#[tokio::test]
 async fn a_reorg_below_finality_stops_the_node() -> eyre::Result<()> {
     let world = World::quick("ledger", 2)?;
     let (sequencer, full) = (world.sequencer()?, world.full("full")?);

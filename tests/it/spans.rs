@@ -5,9 +5,9 @@ use alloy_rlp::Decodable;
 use causeway_chainspec::SkipReason;
 use causeway_da::DaBackend;
 use causeway_node::config::Role;
-use causeway_node::devkeys;
 use causeway_node::node::{Fed, FeedBlock, Node};
 use causeway_tests::drive::{DRIFT_MS, FORCED_DELAY_MS, holds, seal_by};
+use causeway_tests::keys;
 use causeway_tests::world::{World, chain_of};
 use eyre::{ContextCompat, ensure};
 
@@ -25,10 +25,10 @@ async fn other_keys_neither_post_nor_seal() -> eyre::Result<()> {
     let (sequencer, full) = (world.sequencer()?, world.full("full")?);
     world.tick(&[&sequencer, &full]).await?;
     let genesis = full.pipeline().snapshot().block(0)?.context("genesis")?.plan.claim.clone();
-    let stranger = devkeys::accounts().remove(0);
+    let stranger = keys::accounts()[0].clone();
     let block = world.claim_on(&genesis, world.now(), vec![world.transfer(0, 0, 1)]);
 
-    let right = world.span_by(vec![block.clone()], &devkeys::sequencer())?;
+    let right = world.span_by(vec![block.clone()], &keys::sequencer())?;
     let posts = world.encode_by(&right, &stranger)?;
     world.da.submit(&posts).await?;
     world.tick(&[&full]).await?;
@@ -36,22 +36,22 @@ async fn other_keys_neither_post_nor_seal() -> eyre::Result<()> {
     assert_eq!(holds(&full).latest.number, 0);
 
     // The poster's key seals nothing, and neither does a seal over another claim.
-    for key in [stranger, devkeys::poster()] {
+    for key in [stranger, keys::poster()] {
         let sealed = world.span_by(vec![block.clone()], &key)?;
-        world.da.submit(&world.encode_by(&sealed, &devkeys::poster())?).await?;
+        world.da.submit(&world.encode_by(&sealed, &keys::poster())?).await?;
     }
     let next = world.claim_on(&block.claim, world.now() + 1, vec![]);
     let mut moved = right.clone();
-    moved.seal = seal_by(&world, &next.claim, &devkeys::sequencer());
-    world.da.submit(&world.encode_by(&moved, &devkeys::poster())?).await?;
+    moved.seal = seal_by(&world, &next.claim, &keys::sequencer());
+    world.da.submit(&world.encode_by(&moved, &keys::poster())?).await?;
     let mut viewed = right.clone();
     viewed.seal.view = 1;
-    world.da.submit(&world.encode_by(&viewed, &devkeys::poster())?).await?;
+    world.da.submit(&world.encode_by(&viewed, &keys::poster())?).await?;
     world.tick(&[&full]).await?;
     assert_eq!(full.dropped_blobs(), posts.len() as u64, "these blobs are the poster's own");
     assert_eq!(holds(&full).latest.number, 0);
 
-    world.da.submit(&world.encode_by(&right, &devkeys::poster())?).await?;
+    world.da.submit(&world.encode_by(&right, &keys::poster())?).await?;
     world.tick(&[&full, &sequencer]).await?;
     assert_eq!(holds(&full).safe.claim, block.claim.hash());
     assert_eq!(chain_of(&full)?, chain_of(&sequencer)?);
@@ -76,8 +76,8 @@ async fn invalid_candidates_are_skipped_on_every_path() -> eyre::Result<()> {
         world.transfer(0, 1, 2),
     ];
     let block = world.claim_on(&genesis, world.now(), candidates.clone());
-    let span = world.span_by(vec![block.clone()], &devkeys::sequencer())?;
-    world.da.submit(&world.encode_by(&span, &devkeys::poster())?).await?;
+    let span = world.span_by(vec![block.clone()], &keys::sequencer())?;
+    world.da.submit(&world.encode_by(&span, &keys::poster())?).await?;
     world.tick(&[&sequencer, &full]).await?;
 
     let made = full.pipeline().snapshot().block(1)?.context("the block was not taken")?;
@@ -90,7 +90,7 @@ async fn invalid_candidates_are_skipped_on_every_path() -> eyre::Result<()> {
     assert!(matches!(made.skipped[4].1, SkipReason::Funds { .. }));
     assert_eq!(chain_of(&full)?, chain_of(&sequencer)?);
     // The same through the feed, before DA.
-    let seal = seal_by(&world, &block.claim, &devkeys::sequencer());
+    let seal = seal_by(&world, &block.claim, &keys::sequencer());
     let (claim, body) = (block.claim, block.body);
     let fed = fed_node.feed(FeedBlock { claim, body, seal, hash: made.hash }).await?;
     assert_eq!(fed, Fed::Adopted);
@@ -132,9 +132,9 @@ async fn a_span_connects_anywhere_and_its_known_claims_are_dropped() -> eyre::Re
             let (claim, body) = (block.plan.claim.clone(), block.plan.body.clone());
             causeway_chainspec::SpanBlock { claim, body }
         }],
-        &devkeys::sequencer(),
+        &keys::sequencer(),
     )?;
-    let seventh = world.encode_by(&stale, &devkeys::poster())?;
+    let seventh = world.encode_by(&stale, &keys::poster())?;
     world.da.submit(&seventh).await?;
     world.da.submit(&sixth).await?;
     world.tick(&[&sequencer, &full]).await?;
@@ -188,7 +188,7 @@ async fn the_feed_is_a_hint_that_is_checked() -> eyre::Result<()> {
         assert_eq!(holds(&full).latest.number, 0);
         Ok(matches!(answer, Fed::Refused(_)))
     };
-    let seal = seal_by(&world, &good.claim, &devkeys::poster());
+    let seal = seal_by(&world, &good.claim, &keys::poster());
     assert!(refused(FeedBlock { seal, ..good.clone() }).await?, "another key's seal");
     let hash = B256::repeat_byte(3);
     assert!(refused(FeedBlock { hash, ..good.clone() }).await?, "another header hash");
@@ -197,14 +197,14 @@ async fn the_feed_is_a_hint_that_is_checked() -> eyre::Result<()> {
     assert!(refused(FeedBlock { body, ..good.clone() }).await?, "another body");
     let mut claim = good.claim.clone();
     claim.term = 9;
-    let seal = seal_by(&world, &claim, &devkeys::sequencer());
+    let seal = seal_by(&world, &claim, &keys::sequencer());
     assert!(refused(FeedBlock { claim, seal, ..good.clone() }).await?, "a term of no reason");
 
     // Unknown parent, too far ahead of time, a DA block not read yet: perhaps later.
     assert!(matches!(full.feed(fed(&sequencer, 2)?).await?, Fed::Later(_)));
     let genesis = full.pipeline().snapshot().block(0)?.context("genesis")?.plan.claim.clone();
     let ahead = world.claim_on(&genesis, world.now() + DRIFT_MS + 1, vec![]);
-    let seal = seal_by(&world, &ahead.claim, &devkeys::sequencer());
+    let seal = seal_by(&world, &ahead.claim, &keys::sequencer());
     let (claim, body) = (ahead.claim, ahead.body);
     let answer = full.feed(FeedBlock { claim, body, seal, hash: B256::ZERO }).await?;
     assert!(!matches!(answer, Fed::Adopted | Fed::Known), "{answer:?}");

@@ -10,12 +10,12 @@ use causeway_chainspec::{
 };
 use causeway_da::codec::{self, EncodeOptions};
 use causeway_da::memory::{MemoryConfig, MemoryDa};
-use causeway_node::devkeys;
 use causeway_node::node::{Applied, Fed, Node, NodeError};
 use eyre::{ContextCompat, ensure};
 
+use crate::keys;
 use crate::txs::{Draft, Form};
-use crate::world::{GENESIS_MS, World};
+use crate::world::{GENESIS_MS, World, chain_of};
 
 /// Window of [`World::quick`], ms.
 pub const WINDOW_MS: u64 = 40_000;
@@ -96,7 +96,7 @@ impl World {
     pub fn transfer(&self, from: usize, nonce: u64, wei: u128) -> Bytes {
         let to = Address::repeat_byte(0xee);
         Draft::transfer(self.spec.chain_id, nonce, to, wei)
-            .sign(Form::Dynamic, &devkeys::accounts()[from])
+            .sign(Form::Dynamic, &keys::accounts()[from])
     }
 
     /// A claim on `parent` that takes no forced entry, and its body.
@@ -149,6 +149,17 @@ pub fn seal_by(world: &World, claim: &Claim, key: &PrivateKeySigner) -> Seal {
     };
     let signature = key.sign_hash_sync(&tuple.digest()).expect("a local key signs");
     Seal { view: 0, proof: Bytes::copy_from_slice(&signature.as_bytes()) }
+}
+
+/// Drops a node and opens it again: what it promised before is still true.
+pub fn reopen(world: &World, node: Arc<Node>, name: &str) -> eyre::Result<Arc<Node>> {
+    let (before, role) = (chain_of(&node)?, node.role());
+    ensure!(Arc::strong_count(&node) == 1, "{name} is still in use");
+    drop(node);
+    let node = world.open(name, role)?;
+    holds(&node);
+    ensure!(chain_of(&node)? == before, "{name} has another chain after a restart");
+    Ok(node)
 }
 
 /// Heads of a node, checked: finalized <= safe <= latest, and all three are blocks it has.

@@ -12,8 +12,8 @@ use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256, keccak256}
 use alloy_signer::SignerSync;
 use alloy_signer_local::PrivateKeySigner;
 use causeway_chainspec::TxEnvelope;
-use causeway_node::devkeys;
 
+use crate::keys;
 use crate::contracts::{Contract, burning_init, odd_inits, words};
 
 /// Accounts without funds at genesis that transactions pay to and, once paid, from.
@@ -201,7 +201,7 @@ impl Txs {
         let fresh = (1..=FRESH).map(|number| {
             PrivateKeySigner::from_bytes(&B256::repeat_byte(number)).expect("a small scalar")
         });
-        let keys: Vec<_> = devkeys::accounts().into_iter().chain(fresh).collect();
+        let keys: Vec<_> = keys::accounts().iter().cloned().chain(fresh).collect();
         let touched = keys.iter().map(PrivateKeySigner::address).collect();
         let (rng, contracts) = (Rng::new(seed), vm == "evm");
         Self { rng, chain_id, contracts, keys, deployed: Vec::new(), touched }

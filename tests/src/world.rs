@@ -15,12 +15,13 @@ use causeway_da::codec::{self, EncodeOptions};
 use causeway_da::memory::{MemoryConfig, MemoryDa};
 use causeway_da::{DaBackend, DaError};
 use causeway_node::config::Role;
-use causeway_node::devkeys;
-use causeway_node::node::{Applied, Fed, FeedBlock, Node, NodeError, Settings};
+use causeway_node::node::{Fed, FeedBlock, Node, NodeError, Settings};
 use eyre::{ContextCompat, eyre};
 use tempfile::TempDir;
 
 use crate::clock::ManualClock;
+use crate::drive::{holds, moved};
+use crate::keys;
 
 /// Time of the genesis block of every world, ms.
 pub const GENESIS_MS: u64 = 1_750_000_000_000;
@@ -76,8 +77,8 @@ impl World {
             role,
             da: self.da.clone(),
             clock: self.clock.clone(),
-            sequencer_key: keys.then(devkeys::sequencer),
-            poster_key: keys.then(devkeys::poster),
+            sequencer_key: keys.then(keys::sequencer),
+            poster_key: keys.then(keys::poster),
             sequencer_url: None,
             modules: self.modules.clone(),
             pool: Limits::default(),
@@ -112,8 +113,9 @@ impl World {
             let height = next.min(heads.latest.height + 1);
             match self.da.read(height).await {
                 Ok(block) => {
+                    let before = *node.heads().borrow();
                     let applied = node.derive(block, heads.finalized.height).await?;
-                    assert!(matches!(applied, Applied::Advanced | Applied::RolledBack));
+                    moved(&before, &holds(node), applied);
                 }
                 Err(DaError::NotYet { .. }) => return Ok(()),
                 Err(error) => return Err(error.into()),
@@ -128,6 +130,16 @@ impl World {
         let now = self.clock.now_ms();
         let request = BuildRequest { parent, time_ms: now, deadline_ms: u64::MAX };
         let block = node.build(request).await?;
+        let claim = &block.plan.claim;
+        if let Some(signed) = node.last_signed() {
+            // The rule of `single`: whoever signs against it equivocates.
+            let later = claim.term > signed.term;
+            let above = claim.number > signed.number + 1 || claim.parent == signed.claim;
+            let grown = claim.number > signed.number && above;
+            if !later && (claim.term < signed.term || !grown) {
+                return Err(ChainError::Paused(format!("{claim:?} contradicts {signed:?}")));
+            }
+        }
         let seal = self.seal(&block);
         node.commit(block.claim_hash, seal).await?;
         Ok(block)
@@ -142,7 +154,7 @@ impl World {
             number: block.header.number,
             claim: block.claim_hash,
         };
-        let signature = devkeys::sequencer()
+        let signature = keys::sequencer()
             .sign_hash_sync(&tuple.digest())
             .expect("a local key signs");
         Seal { view: 0, proof: Bytes::copy_from_slice(&signature.as_bytes()) }
@@ -152,7 +164,7 @@ impl World {
     pub fn blobs(&self, node: &Node) -> eyre::Result<Vec<Bytes>> {
         let from = node.heads().borrow().safe.number + 1;
         let span = node.span_from(from)?.context("nothing to post")?;
-        let key = devkeys::poster();
+        let key = keys::poster();
         Ok(codec::encode(&span, &self.spec.vm, &key, &EncodeOptions::default(), 128 * 1024)?)
     }
 

@@ -74,6 +74,7 @@ fn spec() -> ChainSpec {
         genesis: GenesisSpec { time_ms: 0, alloc: BTreeMap::new(), preinstalls: Vec::new() },
         metalayer: MetalayerSpec { enabled: false, domain: 4242 },
         public: Public::default(),
+        memo: Default::default(),
     }
 }
 
