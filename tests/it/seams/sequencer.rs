@@ -359,5 +359,6 @@ fn spec() -> ChainSpec {
         genesis: GenesisSpec { time_ms: 1_000, alloc: BTreeMap::new(), preinstalls: Vec::new() },
         metalayer: MetalayerSpec { enabled: false, domain: 7 },
         public: Public::default(),
+        memo: Default::default(),
     }
 }
