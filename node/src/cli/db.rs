@@ -96,7 +96,6 @@ impl Db {
                 // Open the pipeline first: it brings the store up to the end of the log.
                 let (_, pipeline) = datadir.open()?;
                 pipeline.close()?;
-                drop(pipeline);
                 let verified = datadir.store()?.verify()?;
                 println!(
                     "{} blocks, {} accounts, {} slots, {} trie nodes; state root {} holds",
