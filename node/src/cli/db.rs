@@ -99,7 +99,11 @@ impl Db {
                 let verified = datadir.store()?.verify()?;
                 println!(
                     "{} blocks, {} accounts, {} slots, {} trie nodes; state root {} holds",
-                    verified.blocks, verified.accounts, verified.slots, verified.nodes, verified.state_root
+                    verified.blocks,
+                    verified.accounts,
+                    verified.slots,
+                    verified.nodes,
+                    verified.state_root
                 );
             }
             DbCommand::Unwind { datadir, to } => {

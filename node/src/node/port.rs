@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use alloy_primitives::{B256, Bytes};
 use async_trait::async_trait;
 use causeway_chainspec::{Block, BlockPlan, Heads, Seal, SealTuple, Takeover};
-use causeway_consensus::plan::{may_build, plan};
 use causeway_consensus::derive::Cursor;
+use causeway_consensus::plan::{may_build, plan};
 use causeway_consensus::rules::{Tip, takeover_for};
 use causeway_consensus::{BuildRequest, Chain, ChainError, DurableLog, Proposal, Verdict};
 use causeway_execution::{ExecutionError, Stop};
@@ -115,10 +115,7 @@ impl DurableLog for Node {
 impl Node {
     /// An executed block by claim hash, committed or not.
     pub(super) fn executed(&self, claim: B256) -> Result<Arc<Block>, ChainError> {
-        self.pipeline
-            .block(claim)
-            .map_err(chain_error)?
-            .ok_or(ChainError::UnknownParent(claim))
+        self.pipeline.block(claim).map_err(chain_error)?.ok_or(ChainError::UnknownParent(claim))
     }
 
     /// The plan of the next block, or why there is none now.
