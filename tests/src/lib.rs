@@ -4,7 +4,6 @@ pub mod clock;
 pub mod contracts;
 pub mod drive;
 pub mod fake_chain;
-pub mod hand_clock;
 pub mod keys;
 pub mod process;
 pub mod toy_bft;

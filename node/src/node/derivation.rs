@@ -121,18 +121,11 @@ impl Node {
         Ok(())
     }
 
-    /// Unwinds to a block. A sequencer first writes down which claim of its own it leaves;
+    /// Unwinds to a block. A sequencer first writes down which claims of its own it leaves;
     /// dropped transactions go back to the pool, first in line.
     pub(super) async fn leave(&self, to: u64, why: &'static str) -> Result<(), NodeError> {
-        let first = self.pipeline.snapshot().block(to + 1)?;
-        if let (Role::Sequencer, Some(first)) = (self.role, &first) {
-            let claim = first.plan.claim.clone();
-            let known = self.abandoned.lock().as_ref().is_some_and(|old| old.term == claim.term);
-            if !known {
-                self.pipeline.append_vote(record(RECORD_ABANDONED, &claim))?;
-                self.pipeline.sync()?;
-                *self.abandoned.lock() = Some(claim);
-            }
+        if self.role == Role::Sequencer {
+            self.note_abandoned(to)?;
         }
         let dropped = self.blocking(move |pipeline| pipeline.unwind(to)).await?;
         info!(to, blocks = dropped.len(), why, "blocks dropped");
@@ -150,12 +143,28 @@ impl Node {
         Ok(())
     }
 
+    /// Makes durable which sealed claims above a block are about to be left.
+    fn note_abandoned(&self, to: u64) -> Result<(), NodeError> {
+        let snapshot = self.pipeline.snapshot();
+        for number in to + 1..=snapshot.latest().number {
+            let Some(block) = snapshot.block(number)? else { continue };
+            let claim = &block.plan.claim;
+            let mut abandoned = self.abandoned.lock();
+            if snapshot.seal(number)?.is_some() && !abandoned.contains(claim) {
+                self.pipeline.append_vote(record(RECORD_ABANDONED, claim))?;
+                abandoned.push(claim.clone());
+            }
+        }
+        Ok(self.pipeline.sync()?)
+    }
+
     /// Writes down where derivation stands, with the safe and final heads that follow from it.
     async fn record_derivation(&self, cursor: Cursor, final_height: u64) -> Result<(), NodeError> {
         let finalized = self.final_number(&cursor, final_height)?;
         let (height, safe) = (cursor.da.height, cursor.safe.number);
         let record = Bytes::from(alloy_rlp::encode(&cursor));
         self.blocking(move |pipeline| pipeline.derived(height, record, safe, finalized)).await?;
+        self.abandoned.lock().retain(|claim| claim.term >= cursor.safe.term);
         *self.cursor.write() = Some(Arc::new(cursor));
         Ok(())
     }
@@ -219,7 +228,9 @@ impl Node {
         warn!(from = cursor.da.height, to = common.da.height, "the da layer reorganized");
         let mut number = common.safe.number;
         while let Some(block) = snapshot.block(number + 1)? {
-            if block.plan.claim.cut.da.height > common.da.height {
+            let claim = &block.plan.claim;
+            let reference = claim.takeover.as_ref().map_or(0, |found| found.reference.height);
+            if claim.cut.da.height.max(reference) > common.da.height {
                 break;
             }
             number += 1;

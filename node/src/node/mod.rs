@@ -101,9 +101,9 @@ pub struct Node {
     cursor: RwLock<Option<Arc<Cursor>>>,
     /// Newest DA block the layer told of.
     da_head: Mutex<Option<DaRef>>,
-    /// The first claim this sequencer sealed and had to leave in a term: what a new term is
-    /// justified with. Kept in the durable log.
-    abandoned: Mutex<Option<Claim>>,
+    /// Claims this sequencer sealed and had to leave, oldest first: what a new term is justified
+    /// with. Kept in the durable log, and here until a later term is safe.
+    abandoned: Mutex<Vec<Claim>>,
     votes: Vec<Bytes>,
     last_signed: Mutex<Option<SealTuple>>,
     heads: watch::Sender<Heads>,
@@ -267,9 +267,9 @@ fn decode_cursor(record: &Bytes) -> Result<Cursor, ExecutionError> {
         .map_err(|error| ExecutionError::Damaged(format!("derivation record: {error}")))
 }
 
-/// Splits the sequencer's records from ours; the newest abandonment counts.
-fn sort_records(records: &[Bytes]) -> Result<(Option<Claim>, Vec<Bytes>), ExecutionError> {
-    let mut abandoned = None;
+/// Splits the sequencer's records from our own.
+fn sort_records(records: &[Bytes]) -> Result<(Vec<Claim>, Vec<Bytes>), ExecutionError> {
+    let mut abandoned = Vec::new();
     let mut votes = Vec::new();
     for record in records {
         match record.split_first() {
@@ -278,7 +278,7 @@ fn sort_records(records: &[Bytes]) -> Result<(Option<Claim>, Vec<Bytes>), Execut
                 let decoded = Claim::decode(&mut bytes).map_err(|error| {
                     ExecutionError::Damaged(format!("abandoned claim: {error}"))
                 })?;
-                abandoned = Some(decoded);
+                abandoned.push(decoded);
             }
             _ => return Err(ExecutionError::Damaged("a record of unknown kind".into())),
         }

@@ -19,20 +19,21 @@ impl Node {
         let mut last = None;
         let mut bytes = 0;
         for number in from..from.saturating_add(SPAN_BLOCKS) {
-            let (Some(block), Some(seal)) = (snapshot.block(number)?, snapshot.seal(number)?)
-            else {
-                break;
-            };
+            let Some(block) = snapshot.block(number)? else { break };
             let body = &block.plan.body;
             bytes += body.candidates.iter().map(|bytes| bytes.len()).sum::<usize>() + 16;
             bytes += body.inbound.iter().map(|message| message.body.len() + 80).sum::<usize>();
-            if bytes > SPAN_BYTES && !blocks.is_empty() {
+            if bytes > SPAN_BYTES && last.is_some() {
                 break;
             }
             blocks.push(SpanBlock { claim: block.plan.claim.clone(), body: body.clone() });
-            last = Some((seal, block.hash, block.plan.claim.time_ms));
+            if let Some(seal) = snapshot.seal(number)? {
+                last = Some((blocks.len(), seal, block.hash, block.plan.claim.time_ms));
+            }
         }
-        let Some((seal, last_header, time_ms)) = last else { return Ok(None) };
+        // Blocks read back from DA have a seal only where a span ended.
+        let Some((count, seal, last_header, time_ms)) = last else { return Ok(None) };
+        blocks.truncate(count);
         let identity = self.spec.identity();
         let rules_hash = self.spec.rules_hash(time_ms);
         Ok(Some(Span { identity, rules_hash, blocks, seal, last_header }))
