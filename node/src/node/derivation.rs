@@ -13,9 +13,7 @@ use causeway_da::{DaBlock, codec};
 use causeway_execution::ExecutionError;
 use tracing::{debug, error, info, warn};
 
-use super::{
-    Node, NodeError, RECORD_ABANDONED, decode_cursor, genesis_claim, record,
-};
+use super::{Node, NodeError, decode_cursor, genesis_claim};
 use crate::config::Role;
 use crate::rpc::backend::BlockEvent;
 
@@ -125,18 +123,11 @@ impl Node {
         Ok(())
     }
 
-    /// Unwinds to a block. A sequencer first writes down which claim of its own it leaves;
+    /// Unwinds to a block. A sequencer first writes down which claims of its own it leaves;
     /// dropped transactions go back to the pool, first in line.
     pub(super) async fn leave(&self, to: u64, why: &'static str) -> Result<(), NodeError> {
-        let first = self.pipeline.snapshot().block(to + 1)?;
-        if let (Role::Sequencer, Some(first)) = (self.role, &first) {
-            let claim = first.plan.claim.clone();
-            let known = self.abandoned.lock().as_ref().is_some_and(|old| old.term == claim.term);
-            if !known {
-                self.pipeline.append_vote(record(RECORD_ABANDONED, &claim))?;
-                self.pipeline.sync()?;
-                *self.abandoned.lock() = Some(claim);
-            }
+        if self.role == Role::Sequencer {
+            self.abandon(to)?;
         }
         let dropped = self.blocking(move |pipeline| pipeline.unwind(to)).await?;
         info!(to, blocks = dropped.len(), why, "blocks dropped");
@@ -220,7 +211,9 @@ impl Node {
         warn!(from = cursor.da.height, to = common.da.height, "the da layer reorganized");
         let mut number = common.safe.number;
         while let Some(block) = snapshot.block(number + 1)? {
-            if block.plan.claim.cut.da.height > common.da.height {
+            let claim = &block.plan.claim;
+            let reference = claim.takeover.as_ref().map_or(0, |takeover| takeover.reference.height);
+            if claim.cut.da.height.max(reference) > common.da.height {
                 break;
             }
             number += 1;

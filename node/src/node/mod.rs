@@ -6,6 +6,7 @@ mod feed;
 mod port;
 mod span;
 mod submit;
+mod terms;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -103,9 +104,9 @@ pub struct Node {
     cursor: RwLock<Option<Arc<Cursor>>>,
     /// Newest DA block the layer told of.
     da_head: Mutex<Option<DaRef>>,
-    /// The first claim this sequencer sealed and had to leave in a term: what a new term is
-    /// justified with. Kept in the durable log.
-    abandoned: Mutex<Option<Claim>>,
+    /// Claims this sequencer sealed and had to leave, oldest first: what a new term is justified
+    /// with. Kept in the durable log.
+    abandoned: Mutex<Vec<Claim>>,
     votes: Vec<Bytes>,
     last_signed: Mutex<Option<SealTuple>>,
     heads: watch::Sender<Heads>,
@@ -269,9 +270,9 @@ fn decode_cursor(record: &Bytes) -> Result<Cursor, ExecutionError> {
         .map_err(|error| ExecutionError::Damaged(format!("derivation record: {error}")))
 }
 
-/// Splits the sequencer's records from ours; the newest abandonment counts.
-fn sort_records(records: &[Bytes]) -> Result<(Option<Claim>, Vec<Bytes>), ExecutionError> {
-    let mut abandoned = None;
+/// Splits the sequencer's records from ours: what was abandoned.
+fn sort_records(records: &[Bytes]) -> Result<(Vec<Claim>, Vec<Bytes>), ExecutionError> {
+    let mut abandoned = Vec::new();
     let mut votes = Vec::new();
     for record in records {
         match record.split_first() {
@@ -279,7 +280,7 @@ fn sort_records(records: &[Bytes]) -> Result<(Option<Claim>, Vec<Bytes>), Execut
             Some((&RECORD_ABANDONED, mut bytes)) => {
                 let decoded = Claim::decode(&mut bytes)
                     .map_err(|error| ExecutionError::Damaged(format!("abandoned claim: {error}")))?;
-                abandoned = Some(decoded);
+                abandoned.push(decoded);
             }
             _ => return Err(ExecutionError::Damaged("a record of unknown kind".into())),
         }

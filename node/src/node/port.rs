@@ -5,10 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use alloy_primitives::{B256, Bytes};
 use async_trait::async_trait;
-use causeway_chainspec::{Block, BlockPlan, Heads, Seal, SealTuple, Takeover};
+use causeway_chainspec::{Block, BlockPlan, Heads, Seal, SealTuple};
 use causeway_consensus::plan::{may_build, plan};
-use causeway_consensus::derive::Cursor;
-use causeway_consensus::rules::{Tip, takeover_for};
+use causeway_consensus::rules::Tip;
 use causeway_consensus::{BuildRequest, Chain, ChainError, DurableLog, Proposal, Verdict};
 use causeway_execution::{ExecutionError, Stop};
 use tokio::sync::watch;
@@ -144,24 +143,6 @@ impl Node {
         let takeover = self.takeover(&tip, &cursor)?;
         plan(&self.spec, &tip, &cursor, time_ms, takeover, candidates)
             .map_err(|error| ChainError::Paused(error.to_string()))
-    }
-
-    /// The justification of a new term, if this sequencer left sealed blocks of the parent's term.
-    fn takeover(&self, parent: &Tip, cursor: &Cursor) -> Result<Option<Takeover>, ChainError> {
-        let Some(claim) = self.abandoned.lock().clone().filter(|claim| claim.term == parent.term)
-        else {
-            return Ok(None);
-        };
-        let takeover = takeover_for(&self.spec, cursor, self, &claim)
-            .map_err(|error| ChainError::Fatal(error.to_string()))?;
-        match takeover {
-            Some(takeover) if cursor.safe.claim == parent.claim => Ok(Some(takeover)),
-            _ => Err(ChainError::Paused(format!(
-                "block {} of this sequencer was left; a new term begins once the da layer has gone \
-                 on and every block before it is safe",
-                claim.number
-            ))),
-        }
     }
 
     /// After a block is durable: the pool forgets what is in it, subscribers hear of it.

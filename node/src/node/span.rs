@@ -12,17 +12,14 @@ const SPAN_BLOCKS: u64 = 4096;
 
 impl Node {
     /// The blocks from a number on that go into one span, with the seal over the last; `None` if
-    /// there is no sealed block with that number.
+    /// no block from there on is sealed.
     pub fn span_from(&self, from: u64) -> Result<Option<Span>, NodeError> {
         let snapshot = self.pipeline.snapshot();
         let mut blocks = Vec::new();
         let mut last = None;
         let mut bytes = 0;
         for number in from..from.saturating_add(SPAN_BLOCKS) {
-            let (Some(block), Some(seal)) = (snapshot.block(number)?, snapshot.seal(number)?)
-            else {
-                break;
-            };
+            let Some(block) = snapshot.block(number)? else { break };
             let body = &block.plan.body;
             bytes += body.candidates.iter().map(|bytes| bytes.len()).sum::<usize>() + 16;
             bytes += body.inbound.iter().map(|message| message.body.len() + 80).sum::<usize>();
@@ -30,9 +27,13 @@ impl Node {
                 break;
             }
             blocks.push(SpanBlock { claim: block.plan.claim.clone(), body: body.clone() });
-            last = Some((seal, block.hash, block.plan.claim.time_ms));
+            // Blocks that came from DA have one seal a span.
+            if let Some(seal) = snapshot.seal(number)? {
+                last = Some((blocks.len(), seal, block.hash, block.plan.claim.time_ms));
+            }
         }
-        let Some((seal, last_header, time_ms)) = last else { return Ok(None) };
+        let Some((count, seal, last_header, time_ms)) = last else { return Ok(None) };
+        blocks.truncate(count);
         let identity = self.spec.identity();
         let rules_hash = self.spec.rules_hash(time_ms);
         Ok(Some(Span { identity, rules_hash, blocks, seal, last_header }))
