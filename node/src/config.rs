@@ -87,8 +87,12 @@ impl NodeFile {
     pub fn read(path: &Path) -> eyre::Result<Self> {
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
-            Err(error) => return Err(error).wrap_err_with(|| format!("cannot read {}", path.display())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(Self::default());
+            }
+            Err(error) => {
+                return Err(error).wrap_err_with(|| format!("cannot read {}", path.display()));
+            }
         };
         let mut file: Self =
             toml::from_str(&text).map_err(|error| eyre!("{}: {error}", path.display()))?;

@@ -39,7 +39,9 @@ impl<E: Into<eyre::Report>> From<E> for ExitError {
         }
         let exit = match report.downcast_ref::<ExecutionError>() {
             Some(
-                ExecutionError::Storage(_) | ExecutionError::Damaged(_) | ExecutionError::Datadir(_),
+                ExecutionError::Storage(_)
+                | ExecutionError::Damaged(_)
+                | ExecutionError::Datadir(_),
             ) => Exit::Storage,
             Some(ExecutionError::Spec(_)) => Exit::Spec,
             Some(ExecutionError::Broken(_)) => Exit::Safety,

@@ -47,7 +47,8 @@ async fn cases(vm: &'static str, first_seed: u64) -> eyre::Result<()> {
     };
     for seed in first_seed..first_seed + cases {
         let _seed = Seed(vm, seed);
-        let included = Case::run(vm, seed).await.wrap_err_with(|| format!("vm {vm} seed {seed}"))?;
+        let included =
+            Case::run(vm, seed).await.wrap_err_with(|| format!("vm {vm} seed {seed}"))?;
         ensure!(included > TXS / 4, "vm {vm} seed {seed}: only {included} of {TXS} got in");
     }
     Ok(())

@@ -140,7 +140,8 @@ async fn bytes_of_strangers_are_dropped() -> eyre::Result<()> {
         bad.push(flipped.into());
     }
     // Of another chain, another key, another version; without a signature; impossible places.
-    let other = World::with_spec("ledger", |text| text.replace("chain_id = 901", "chain_id = 902"))?;
+    let other =
+        World::with_spec("ledger", |text| text.replace("chain_id = 901", "chain_id = 902"))?;
     bad.push(signed(&other, &payload));
     bad.push(blob(world, &keys::sequencer(), id, (0, 1), &payload));
     bad.push(blob(world, &poster, id, (1, 1), &payload));

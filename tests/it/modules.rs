@@ -85,7 +85,9 @@ async fn counts(vm: &str) -> eyre::Result<()> {
         assert!(receipt.success && receipt.gas_used > 0);
         assert_eq!(receipt.deposit_nonce, number);
         assert_eq!(block.receipts.len(), block.txs.len());
-        ensure!(snapshot.tx(call.hash)?.is_some_and(|(at, index)| at.hash == block.hash && index == 0));
+        ensure!(
+            snapshot.tx(call.hash)?.is_some_and(|(at, index)| at.hash == block.hash && index == 0)
+        );
         let mut request = vec![REQUEST_TYPE];
         request.extend_from_slice(block.claim_hash.as_slice());
         request.extend_from_slice(commitment(U256::from(number)).as_slice());

@@ -61,8 +61,7 @@ async fn other_keys_neither_post_nor_seal() -> eyre::Result<()> {
 #[tokio::test]
 async fn invalid_candidates_are_skipped_on_every_path() -> eyre::Result<()> {
     let world = World::quick("evm", DEEP)?;
-    let (sequencer, full, fed_node) =
-        (world.sequencer()?, world.full("full")?, world.full("fed")?);
+    let (sequencer, full, fed_node) = (world.sequencer()?, world.full("full")?, world.full("fed")?);
     world.tick(&[&sequencer, &full, &fed_node]).await?;
     let genesis = full.pipeline().snapshot().block(0)?.context("genesis")?.plan.claim.clone();
     let good = world.transfer(0, 0, 1);

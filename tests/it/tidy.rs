@@ -23,16 +23,47 @@ const HOMES: &[(&str, &[&str], &str)] = &[
     ("jsonrpsee", &["node", "tests"], "the JSON-RPC server belongs to the node"),
     ("clap", &["node"], "the command line belongs to the node"),
     ("eyre", &["node", "tests"], "libraries have one thiserror enum each"),
-    ("tokio", &["da", "consensus", "bridge", "node", "tests"], "async begins where the network begins"),
-    ("reqwest", &["da", "bridge", "node", "tests"], "chainspec, execution and consensus know no network"),
+    (
+        "tokio",
+        &["da", "consensus", "bridge", "node", "tests"],
+        "async begins where the network begins",
+    ),
+    (
+        "reqwest",
+        &["da", "bridge", "node", "tests"],
+        "chainspec, execution and consensus know no network",
+    ),
 ];
 
 /// What may lie at the top level.
 const TOP_LEVEL: &[&str] = &[
-    ".ci", ".git", ".github", ".gitignore", ".cargo", "ARCHITECTURE.md", "CHANGELOG.md", "Cargo.lock", "Cargo.toml",
-    "LICENSE-APACHE", "LICENSE-MIT", "README.md", "SECURITY.md", "bridge", "chainspec", "clippy.toml",
-    "consensus", "da", "deny.toml", "docs", "execution", "justfile", "node", "rust-toolchain.toml",
-    "rustfmt.toml", "target", "tests",
+    ".ci",
+    ".git",
+    ".github",
+    ".gitignore",
+    ".cargo",
+    "ARCHITECTURE.md",
+    "CHANGELOG.md",
+    "Cargo.lock",
+    "Cargo.toml",
+    "LICENSE-APACHE",
+    "LICENSE-MIT",
+    "README.md",
+    "SECURITY.md",
+    "bridge",
+    "chainspec",
+    "clippy.toml",
+    "consensus",
+    "da",
+    "deny.toml",
+    "docs",
+    "execution",
+    "justfile",
+    "node",
+    "rust-toolchain.toml",
+    "rustfmt.toml",
+    "target",
+    "tests",
 ];
 
 const MOST_LINES: usize = 500;

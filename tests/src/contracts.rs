@@ -195,10 +195,15 @@ impl Contract {
             ),
             Self::Creator => {
                 let child = Self::Storage.init();
-                let then = Asm::new()
-                    .ops(&[PUSH0, CALLDATALOAD])
-                    .push2(child.len())
-                    .ops(&[PUSH0, PUSH0, CREATE2, PUSH0, CALLDATALOAD, SSTORE, STOP]);
+                let then = Asm::new().ops(&[PUSH0, CALLDATALOAD]).push2(child.len()).ops(&[
+                    PUSH0,
+                    PUSH0,
+                    CREATE2,
+                    PUSH0,
+                    CALLDATALOAD,
+                    SSTORE,
+                    STOP,
+                ]);
                 Asm::with_data(&child, then)
             }
             Self::Burner => vec![JUMPDEST, PUSH0, JUMP],

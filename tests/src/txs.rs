@@ -2,9 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use alloy_consensus::{
-    SignableTransaction, Signed, TxEip1559, TxEip2930, TxEip7702, TxLegacy,
-};
+use alloy_consensus::{SignableTransaction, Signed, TxEip1559, TxEip2930, TxEip7702, TxLegacy};
 use alloy_eips::eip2718::Encodable2718;
 use alloy_eips::eip2930::{AccessList, AccessListItem};
 use alloy_eips::eip7702::{Authorization, SignedAuthorization};
@@ -13,8 +11,8 @@ use alloy_signer::SignerSync;
 use alloy_signer_local::PrivateKeySigner;
 use causeway_chainspec::TxEnvelope;
 
-use crate::keys;
 use crate::contracts::{Contract, burning_init, odd_inits, words};
+use crate::keys;
 
 /// Accounts without funds at genesis that transactions pay to and, once paid, from.
 const FRESH: u8 = 6;
@@ -31,7 +29,9 @@ impl Rng {
     /// A stream of its own for each seed.
     pub fn new(seed: u64) -> Self {
         // Neighbouring seeds must not give neighbouring streams, and the state is never zero.
-        Self(u64::from_be_bytes(keccak256(seed.to_be_bytes())[..8].try_into().expect("8 bytes")) | 1)
+        Self(
+            u64::from_be_bytes(keccak256(seed.to_be_bytes())[..8].try_into().expect("8 bytes")) | 1,
+        )
     }
 
     /// The next number.
@@ -118,7 +118,14 @@ impl Draft {
                 let access_list = self.access_list;
                 let gas_price = max_fee;
                 let tx = TxEip2930 {
-                    chain_id, nonce, gas_price, gas_limit, to, value, access_list, input,
+                    chain_id,
+                    nonce,
+                    gas_price,
+                    gas_limit,
+                    to,
+                    value,
+                    access_list,
+                    input,
                 };
                 signed(tx, key)
             }

@@ -154,9 +154,8 @@ impl World {
             number: block.header.number,
             claim: block.claim_hash,
         };
-        let signature = keys::sequencer()
-            .sign_hash_sync(&tuple.digest())
-            .expect("a local key signs");
+        let signature =
+            keys::sequencer().sign_hash_sync(&tuple.digest()).expect("a local key signs");
         Seal { view: 0, proof: Bytes::copy_from_slice(&signature.as_bytes()) }
     }
 

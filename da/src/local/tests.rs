@@ -1,3 +1,5 @@
+//! The service and its client, over real HTTP.
+
 use std::fs;
 use std::future::Future;
 use std::path::{Path, PathBuf};

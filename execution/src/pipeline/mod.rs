@@ -474,9 +474,14 @@ impl Pipeline {
         Snapshot { picture: self.core.picture(), spec: self.core.rules.spec.clone() }
     }
 
-    /// Writes everything to the store, so that the next start replays nothing.
-    pub fn close(&self) -> Result<(), ExecutionError> {
+    /// Writes everything to the store, so that a start from here replays nothing.
+    pub fn flush(&self) -> Result<(), ExecutionError> {
         self.persist.flush()?;
         self.core.healthy()
+    }
+
+    /// [`Pipeline::flush`], and lets go of the datadir.
+    pub fn close(self) -> Result<(), ExecutionError> {
+        self.flush()
     }
 }

@@ -69,16 +69,22 @@ impl Export {
         let latest = snapshot.latest().number;
         let to = self.to.unwrap_or(latest);
         if to > latest || self.from > to {
-            return Err(eyre!("blocks {} to {to} are not there: the newest is {latest}", self.from).into());
+            return Err(eyre!(
+                "blocks {} to {to} are not there: the newest is {latest}",
+                self.from
+            )
+            .into());
         }
         let mut file = BufWriter::new(
-            File::create(&self.file).wrap_err_with(|| format!("cannot write {}", self.file.display()))?,
+            File::create(&self.file)
+                .wrap_err_with(|| format!("cannot write {}", self.file.display()))?,
         );
         file.write_all(MAGIC)?;
         file.write_all(spec.identity().as_slice())?;
         let bar = progress(to - self.from + 1)?;
         for number in self.from..=to {
-            let block = snapshot.block(number)?.ok_or_else(|| eyre!("block {number} is missing"))?;
+            let block =
+                snapshot.block(number)?.ok_or_else(|| eyre!("block {number} is missing"))?;
             let record = alloy_rlp::encode(FileBlock {
                 claim: block.plan.claim.clone(),
                 body: block.plan.body.clone(),
@@ -166,4 +172,3 @@ fn import(pipeline: &Pipeline, record: &[u8]) -> eyre::Result<bool> {
     pipeline.commit(executed.claim_hash, block.seal.into_iter().next(), None)?;
     Ok(true)
 }
-

@@ -20,7 +20,9 @@ use crate::exit::Exit;
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// The file cannot be read.
-    #[error("cannot read {0}: {1}; `causeway new DIR` makes a chain; name another file if it lies elsewhere")]
+    #[error(
+        "cannot read {0}: {1}; `causeway new DIR` makes a chain; name another file if it lies elsewhere"
+    )]
     Read(PathBuf, std::io::Error),
     /// The spec in it is invalid.
     #[error("{0}: {1}")]

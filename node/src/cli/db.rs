@@ -96,11 +96,14 @@ impl Db {
                 // Open the pipeline first: it brings the store up to the end of the log.
                 let (_, pipeline) = datadir.open()?;
                 pipeline.close()?;
-                drop(pipeline);
                 let verified = datadir.store()?.verify()?;
                 println!(
                     "{} blocks, {} accounts, {} slots, {} trie nodes; state root {} holds",
-                    verified.blocks, verified.accounts, verified.slots, verified.nodes, verified.state_root
+                    verified.blocks,
+                    verified.accounts,
+                    verified.slots,
+                    verified.nodes,
+                    verified.state_root
                 );
             }
             DbCommand::Unwind { datadir, to } => {

@@ -147,7 +147,8 @@ fn check_lock(chain: &Path, running: &Running) -> Result<(), ExitError> {
 }
 
 /// A DA service that runs inside this process, and the token that stops it.
-pub(super) type DaTask = (CancellationToken, tokio::task::JoinHandle<Result<(), causeway_da::DaError>>);
+pub(super) type DaTask =
+    (CancellationToken, tokio::task::JoinHandle<Result<(), causeway_da::DaError>>);
 
 /// Starts the DA service that `[da_service]` asks for.
 async fn start_da(

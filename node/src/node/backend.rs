@@ -56,7 +56,8 @@ impl Backend for Node {
 
     fn pool_content(&self) -> PoolContent {
         let content = self.pool.content();
-        let flat = |by_nonce: ByNonce| by_nonce.into_values().flat_map(BTreeMap::into_values).collect();
+        let flat =
+            |by_nonce: ByNonce| by_nonce.into_values().flat_map(BTreeMap::into_values).collect();
         PoolContent { pending: flat(content.pending), queued: flat(content.queued) }
     }
 
@@ -94,9 +95,8 @@ impl Backend for Node {
         let da_head = *self.da_head.lock();
         match (da_head, self.cursor()) {
             (None, _) => problems.push("the da layer has not answered yet".into()),
-            (Some(da), Some(cursor)) if da.height > cursor.da.height + BEHIND => problems.push(
-                format!("derivation is {} DA blocks behind", da.height - cursor.da.height),
-            ),
+            (Some(da), Some(cursor)) if da.height > cursor.da.height + BEHIND => problems
+                .push(format!("derivation is {} DA blocks behind", da.height - cursor.da.height)),
             _ => {}
         }
         NodeStatus { sequencer, da_head, problems }

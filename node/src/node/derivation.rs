@@ -4,9 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use alloy_primitives::{B256, Bytes};
-use causeway_chainspec::{
-    BlockBody, BlockPlan, Claim, DaEntry, ForcedEntry, Seal, StateError,
-};
+use causeway_chainspec::{BlockBody, BlockPlan, Claim, DaEntry, ForcedEntry, Seal, StateError};
 use causeway_consensus::derive::{self, Cursor, Step};
 use causeway_consensus::rules::{DerivedAt, History};
 use causeway_da::{DaBlock, codec};
@@ -185,7 +183,9 @@ impl Node {
     fn compare_header(&self, span: &causeway_chainspec::Span) -> Result<(), NodeError> {
         let Some(last) = span.blocks.last() else { return Ok(()) };
         let id = self.pipeline.snapshot().id(last.claim.number)?;
-        if let Some(id) = id.filter(|id| id.claim == last.claim.hash() && id.hash != span.last_header) {
+        if let Some(id) =
+            id.filter(|id| id.claim == last.claim.hash() && id.hash != span.last_header)
+        {
             error!(
                 number = id.number, ours = %id.hash, theirs = %span.last_header,
                 "divergence: the poster computed another block from the same inputs; \
@@ -205,7 +205,8 @@ impl Node {
                 "the da layer reorganized below its own finality: block {} was final and DA height \
                  {} on which it stands is gone; reads go on from a restart with --role full \
                  --offline, writing needs a decision of the chain's operators",
-                snapshot.finalized().number, cursor.da.height,
+                snapshot.finalized().number,
+                cursor.da.height,
             )));
         }
         warn!(from = cursor.da.height, to = common.da.height, "the da layer reorganized");

@@ -65,7 +65,11 @@ impl Node {
         }
         let context = SealContext {
             identity: self.spec.identity(),
-            keys: self.spec.sequencer.keys_at(self.cursor().map_or(0, |cursor| cursor.time_ms)).to_vec(),
+            keys: self
+                .spec
+                .sequencer
+                .keys_at(self.cursor().map_or(0, |cursor| cursor.time_ms))
+                .to_vec(),
         };
         if let Err(error) = self.sequencer.verify(&context, &fed.claim, &fed.seal) {
             return Ok(Fed::Refused(error.to_string()));

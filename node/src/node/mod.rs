@@ -14,9 +14,7 @@ use std::sync::Arc;
 use alloy_primitives::{B256, Bytes};
 use alloy_rlp::{Decodable, Encodable};
 use alloy_signer_local::PrivateKeySigner;
-use causeway_chainspec::{
-    ChainSpec, Claim, Clock, DaRef, Heads, SealTuple, SystemModule,
-};
+use causeway_chainspec::{ChainSpec, Claim, Clock, DaRef, Heads, SealTuple, SystemModule};
 use causeway_consensus::Sequencer;
 use causeway_consensus::derive::Cursor;
 use causeway_consensus::mempool::{Limits, Mempool};
@@ -278,8 +276,9 @@ fn sort_records(records: &[Bytes]) -> Result<(Vec<Claim>, Vec<Bytes>), Execution
         match record.split_first() {
             Some((&RECORD_VOTE, vote)) => votes.push(record.slice_ref(vote)),
             Some((&RECORD_ABANDONED, mut bytes)) => {
-                let decoded = Claim::decode(&mut bytes)
-                    .map_err(|error| ExecutionError::Damaged(format!("abandoned claim: {error}")))?;
+                let decoded = Claim::decode(&mut bytes).map_err(|error| {
+                    ExecutionError::Damaged(format!("abandoned claim: {error}"))
+                })?;
                 abandoned.push(decoded);
             }
             _ => return Err(ExecutionError::Damaged("a record of unknown kind".into())),
@@ -296,5 +295,11 @@ fn record(kind: u8, value: &dyn Encodable) -> Bytes {
 
 /// The tuple a seal of this chain signs for a claim.
 fn seal_tuple(spec: &ChainSpec, claim: &Claim, hash: B256, view: u64) -> SealTuple {
-    SealTuple { identity: spec.identity(), term: claim.term, view, number: claim.number, claim: hash }
+    SealTuple {
+        identity: spec.identity(),
+        term: claim.term,
+        view,
+        number: claim.number,
+        claim: hash,
+    }
 }

@@ -114,10 +114,7 @@ impl DurableLog for Node {
 impl Node {
     /// An executed block by claim hash, committed or not.
     pub(super) fn executed(&self, claim: B256) -> Result<Arc<Block>, ChainError> {
-        self.pipeline
-            .block(claim)
-            .map_err(chain_error)?
-            .ok_or(ChainError::UnknownParent(claim))
+        self.pipeline.block(claim).map_err(chain_error)?.ok_or(ChainError::UnknownParent(claim))
     }
 
     /// The plan of the next block, or why there is none now.

@@ -128,10 +128,7 @@ impl Node {
         let mut senders: Vec<_> = txs.iter().map(|tx| tx.sender).collect();
         senders.sort_unstable();
         senders.dedup();
-        senders
-            .into_iter()
-            .map(|sender| Ok((sender, account_facts(&*state, sender)?)))
-            .collect()
+        senders.into_iter().map(|sender| Ok((sender, account_facts(&*state, sender)?))).collect()
     }
 
     async fn forward(
@@ -176,9 +173,8 @@ impl Node {
     pub(super) fn refill(&self, accepted: &[Arc<Tx>]) {
         let mut lost = 0;
         for tx in accepted {
-            let added = self
-                .check(tx)
-                .and_then(|facts| self.pool.add(tx.clone(), facts).map_err(refused));
+            let added =
+                self.check(tx).and_then(|facts| self.pool.add(tx.clone(), facts).map_err(refused));
             if let Err(error) = added {
                 lost += 1;
                 tracing::debug!(hash = %tx.hash, %error, "accepted transaction is no longer valid");

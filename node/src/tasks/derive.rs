@@ -22,7 +22,8 @@ pub(super) async fn run(node: Arc<Node>, stop: CancellationToken) -> Result<(), 
     let mut final_height = 0;
     let mut latest = 0;
     while !stop.is_cancelled() {
-        let height = node.cursor().map_or(node.spec().da.start.max(1), |cursor| cursor.da.height + 1);
+        let height =
+            node.cursor().map_or(node.spec().da.start.max(1), |cursor| cursor.da.height + 1);
         if height > latest || final_height + 1 >= height {
             match node.da().heads().await {
                 Ok(heads) => {

@@ -109,7 +109,7 @@ impl Running {
             while self.tasks.join_next().await.is_some() {}
         }
         let pipeline = self.node.pipeline().clone();
-        tokio::task::spawn_blocking(move || pipeline.close())
+        tokio::task::spawn_blocking(move || pipeline.flush())
             .await
             .map_err(|error| NodeError::Task(format!("closing panicked: {error}")))??;
         Ok(())

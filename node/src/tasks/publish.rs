@@ -35,7 +35,8 @@ pub(super) async fn run(node: Arc<Node>, stop: CancellationToken) -> Result<(), 
     let mut backoff = FIRST_BACKOFF;
     while !stop.is_cancelled() {
         posted = posted.filter(|posted| still_ahead(&node, posted));
-        let from = posted.map_or(node.heads().borrow().safe.number, |posted| posted.last.number) + 1;
+        let from =
+            posted.map_or(node.heads().borrow().safe.number, |posted| posted.last.number) + 1;
         let Some(span) = node.span_from(from)? else {
             pause(&stop, interval).await;
             continue;
@@ -66,7 +67,8 @@ fn still_ahead(node: &Node, posted: &Posted) -> bool {
     let snapshot = node.pipeline().snapshot();
     let ours = snapshot.id(posted.last.number).ok().flatten() == Some(posted.last);
     let safe = snapshot.safe().number;
-    ours && safe < posted.last.number && node.cursor().is_some_and(|cursor| cursor.da.height < posted.height)
+    ours && safe < posted.last.number
+        && node.cursor().is_some_and(|cursor| cursor.da.height < posted.height)
 }
 
 async fn submit(

@@ -107,7 +107,8 @@ impl Devnet {
     }
 
     fn attached(&self, dir: &Path) -> CommandResult {
-        std::fs::create_dir_all(dir).wrap_err_with(|| format!("cannot create {}", dir.display()))?;
+        std::fs::create_dir_all(dir)
+            .wrap_err_with(|| format!("cannot create {}", dir.display()))?;
         let lock = Lock::take(dir)?.ok_or_else(|| {
             eyre!("a devnet runs on {} already; stop it with `causeway devnet down`", dir.display())
         })?;
@@ -130,7 +131,10 @@ impl Devnet {
     fn detach(&self, dir: &Path) -> eyre::Result<()> {
         std::fs::create_dir_all(dir)?;
         if Lock::take(dir)?.is_none() {
-            bail!("a devnet runs on {} already; stop it with `causeway devnet down`", dir.display());
+            bail!(
+                "a devnet runs on {} already; stop it with `causeway devnet down`",
+                dir.display()
+            );
         }
         let arguments = std::env::args_os().skip(1).filter(|argument| argument != "--detach");
         let path = dir.join("devnet.log");
@@ -158,7 +162,11 @@ impl Devnet {
             }
             if started.elapsed() > PATIENCE {
                 child.kill()?;
-                bail!("the devnet was not ready in {} s; see {}", PATIENCE.as_secs(), path.display());
+                bail!(
+                    "the devnet was not ready in {} s; see {}",
+                    PATIENCE.as_secs(),
+                    path.display()
+                );
             }
             std::thread::sleep(Duration::from_millis(20));
         }

@@ -68,7 +68,8 @@ fn open_spec(options: &Options, now_ms: u64) -> Result<Arc<ChainSpec>, ExitError
         let (id, vm) = (options.chain_id, &options.vm);
         let mut template = Template::devnet("alpha", id, vm, Keys::DEV, now_ms);
         template.block_time.clone_from(&options.block_time);
-        std::fs::write(&path, template.to_toml()).wrap_err_with(|| format!("cannot write {}", path.display()))?;
+        std::fs::write(&path, template.to_toml())
+            .wrap_err_with(|| format!("cannot write {}", path.display()))?;
     }
     Ok(Arc::new(load_spec(&path)?))
 }
