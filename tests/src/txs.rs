@@ -240,6 +240,7 @@ impl Txs {
                 let size = self.rng.below(100) as usize;
                 draft.input = self.rng.bytes(size).into();
                 draft.gas_limit += 40 * size as u64;
+                self.pays(&draft.input);
             }
         }
         let form = self.form(&mut draft, outside, key.address());
@@ -273,6 +274,15 @@ impl Txs {
         };
         self.touched.insert(address);
         address
+    }
+
+    /// Contracts that forward value take any word of the call data for an address.
+    fn pays(&mut self, input: &Bytes) {
+        for word in input.chunks(32) {
+            let mut padded = [0; 32];
+            padded[..word.len()].copy_from_slice(word);
+            self.touched.insert(Address::from_word(padded.into()));
+        }
     }
 
     /// Lets a draft create or call a contract.
@@ -314,9 +324,8 @@ impl Txs {
                 _ => U256::from(self.rng.below(5)),
             });
         }
-        // A word that is used as an address is one of the small ones too.
-        self.touched.extend((0..5).map(Address::with_last_byte));
         draft.input = words(&values);
+        self.pays(&draft.input);
     }
 
     fn form(&mut self, draft: &mut Draft, outside: &Outside<'_>, sender: Address) -> Form {
