@@ -217,9 +217,15 @@ impl Case {
         let genesis = self.world.spec.genesis.alloc.keys().copied();
         let mut holders: BTreeSet<Address> = self.txs.touched();
         holders.extend(genesis.chain([self.world.spec.fees.recipient]));
-        let held = wei_of(&self.by_da, holders)?;
-        ensure!(held == last, "accounts hold {held} wei, the supply is {last}");
-        Ok(())
+        let held = wei_of(&self.by_da, snapshot.latest().number, &holders)?;
+        if held == last {
+            return Ok(());
+        }
+        for number in 0..=snapshot.latest().number {
+            let held = wei_of(&self.by_da, number, &holders)?;
+            ensure!(held == at(number)?, "after block {number} accounts hold {held} wei");
+        }
+        bail!("accounts hold {held} wei, the supply is {last}")
     }
 
     /// Unwinds a node to a block that is not final and executes what followed again.

@@ -74,7 +74,7 @@ impl Scene {
     /// A block with transactions, not posted.
     async fn build(&mut self) -> eyre::Result<()> {
         for _ in 0..4 {
-            let wei = u128::from(self.rng.next());
+            let wei = u128::from(self.rng.number());
             self.sequencer.submit(self.world.transfer(0, self.nonce, wei)).await?;
             self.nonce += 1;
         }

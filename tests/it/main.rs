@@ -1,5 +1,7 @@
 //! The integration tests, in one binary.
 
+#![allow(clippy::unwrap_used, reason = "a test that unwraps wrongly fails, as it should")]
+
 mod agreement;
 mod bad_da;
 mod e2e;

@@ -1,5 +1,6 @@
 //! Longer steps of a world, forged claims, and the invariants every step keeps.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use alloy_primitives::{Address, B256, Bytes, U256};
@@ -195,12 +196,11 @@ pub fn account(node: &Node, address: Address) -> Result<Account, NodeError> {
     Ok(account.unwrap_or_default())
 }
 
-/// Sum of the balances of these, wei.
-pub fn wei_of(node: &Node, addresses: impl IntoIterator<Item = Address>) -> eyre::Result<U256> {
-    let snapshot = node.pipeline().snapshot();
-    let state = snapshot.state(snapshot.latest().number)?.context("the newest state")?;
-    addresses.into_iter().try_fold(U256::ZERO, |sum, address| {
-        let balance = state.account(address)?.map_or(U256::ZERO, |account| account.balance);
+/// Sum of the balances of these after a block, wei.
+pub fn wei_of(node: &Node, number: u64, addresses: &BTreeSet<Address>) -> eyre::Result<U256> {
+    let state = node.pipeline().snapshot().state(number)?.context("the state is kept")?;
+    addresses.iter().try_fold(U256::ZERO, |sum, address| {
+        let balance = state.account(*address)?.map_or(U256::ZERO, |account| account.balance);
         Ok(sum + balance)
     })
 }

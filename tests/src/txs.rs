@@ -35,7 +35,7 @@ impl Rng {
     }
 
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -44,7 +44,7 @@ impl Rng {
 
     /// A number below `end`, which is not 0.
     pub fn below(&mut self, end: u64) -> u64 {
-        ((u128::from(self.next()) * u128::from(end)) >> 64) as u64
+        ((u128::from(self.number()) * u128::from(end)) >> 64) as u64
     }
 
     /// True so many times of 100.
@@ -59,7 +59,7 @@ impl Rng {
 
     /// As many random bytes.
     pub fn bytes(&mut self, count: usize) -> Vec<u8> {
-        (0..count).map(|_| self.next() as u8).collect()
+        (0..count).map(|_| self.number() as u8).collect()
     }
 }
 
@@ -246,6 +246,9 @@ impl Txs {
         let form = self.form(&mut draft, outside, key.address());
         if self.rng.percent(12) {
             self.spoil(&mut draft);
+        }
+        if draft.to == TxKind::Create {
+            self.touched.insert(key.address().create(draft.nonce));
         }
         let raw = draft.sign(form, &key);
         if self.rng.percent(4) { self.mangle(raw) } else { raw }

@@ -243,7 +243,7 @@ fn an_invalid_claim_ends_its_span_and_earlier_ones_stand() {
     // In DA the first valid connecting claim wins.
     let other = node.build(&node.cursor().safe, T0 + 450, None);
     let third = blocks[2].claim.hash();
-    let derived = node.da(T0 + 600, vec![span(&spec(), &[other.clone()])], vec![]);
+    let derived = node.da(T0 + 600, vec![span(&spec(), std::slice::from_ref(&other))], vec![]);
     assert_eq!(derived.steps[0].hash, other.claim.hash());
     assert_ne!(derived.steps[0].hash, third);
 }

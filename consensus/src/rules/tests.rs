@@ -182,7 +182,8 @@ fn terms_change_only_with_a_reason() {
     assert_eq!(error, ClaimError::Term { have: 12, parent: 0 });
     assert_eq!(takeover.reason, AbandonReason::Replaced);
     let height = node.cursor().da.height;
-    let cases: Vec<(ClaimError, Box<dyn FnOnce(&mut Takeover, &mut u64)>)> = vec![
+    type Edit = Box<dyn FnOnce(&mut Takeover, &mut u64)>;
+    let cases: Vec<(ClaimError, Edit)> = vec![
         (
             ClaimError::TermReference { have: height - 1, reference: height },
             Box::new(|_, term| *term -= 1),
@@ -235,7 +236,7 @@ fn terms_change_only_with_a_reason() {
     let error = taken_over(&node, |takeover, _| *takeover.abandoned = safe);
     assert_eq!(error, ClaimError::AbandonedSafe { number: 1 });
     // One that was not replaced is not.
-    let mut next = lost.claim.clone();
+    let mut next = lost.claim;
     (next.number, next.parent) = (3, node.cursor().safe.claim);
     let error = taken_over(&node, |takeover, _| *takeover.abandoned = next);
     assert_eq!(error, ClaimError::NotReplaced { number: 3, safe: 2 });

@@ -99,7 +99,7 @@ fn a_torn_tail_is_cut_off_wherever_it_tears() {
     for missing in [1, 100, 350] {
         tear(&whole[..whole.len() - missing], 11);
     }
-    let mut changed = whole.clone();
+    let mut changed = whole;
     *changed.last_mut().unwrap() ^= 1;
     tear(&changed, 11);
 }

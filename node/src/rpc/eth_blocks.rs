@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use alloy_primitives::{B256, Bytes, U64};
+use alloy_primitives::{B256, U64};
 use alloy_rpc_types_eth::{BlockId as Target, BlockNumberOrTag, Index};
 use causeway_chainspec::Block;
 use jsonrpsee::core::RegisterMethodError;
@@ -73,8 +73,7 @@ fn transactions(table: &mut Table) -> Result<(), RegisterMethodError> {
         Ok(match api.backend.chain().tx(hash)? {
             Some((block, index)) => Some(block.txs[index].raw.clone()),
             None => api.backend.pending_tx(hash).map(|tx| tx.raw.clone()),
-        }
-        .map::<Bytes, _>(Into::into))
+        })
     })?;
     table.quick("eth_getTransactionByBlockHashAndIndex", |api, args| {
         Ok(at_index(by_hash(api, args)?, args.need(1, "index")?))

@@ -111,6 +111,7 @@ async fn wide_log_queries_say_how_to_ask_again() {
 }
 
 #[tokio::test]
+#[expect(clippy::await_holding_lock, reason = "the worker waits for it, this thread does not")]
 async fn slow_calls_time_out_and_cannot_pile_up() {
     let config =
         RpcConfig { workers: 1, call_timeout: Duration::from_millis(50), ..RpcConfig::default() };

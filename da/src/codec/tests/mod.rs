@@ -9,9 +9,10 @@ use causeway_chainspec::{
     AbandonReason, Anchor, BlockBody, Claim, DaRef, ForcedCut, LanePosition, Message, Origin, Seal,
     Takeover, TxEnvelope,
 };
-use proptest::prelude::*;
 
 use super::*;
+
+mod random;
 
 const IDENTITY: B256 = b256!("0x1111111122222222333333334444444455555555666666667777777788888888");
 const BLOB: usize = 128 << 10;
@@ -68,8 +69,7 @@ fn assorted() -> Vec<Bytes> {
     let authorization =
         SignedAuthorization::new_unchecked(authorization, 1, U256::from(7), U256::from(8));
     let call = TxLegacy { chain_id: Some(7), to, input: vec![1; 70].into(), ..Default::default() };
-    let create =
-        TxLegacy { chain_id: None, to: TxKind::Create, input: vec![0; 3].into(), ..call.clone() };
+    let create = TxLegacy { chain_id: None, to: TxKind::Create, input: vec![0; 3].into(), ..call };
     let listed =
         TxEip2930 { chain_id: 7, to, access_list: access_list.clone(), ..Default::default() };
     let most = TxEip1559 {
@@ -80,7 +80,7 @@ fn assorted() -> Vec<Bytes> {
         max_priority_fee_per_gas: u128::MAX,
         to: TxKind::Create,
         value: U256::MAX,
-        access_list: access_list.clone(),
+        access_list,
         input: vec![0xff; 1000].into(),
     };
     let delegation = TxEip7702 {
@@ -316,7 +316,7 @@ fn order_of_blobs_does_not_matter_and_repeats_count_once() {
     assert_eq!(read(thrice), (vec![span.clone()], repeats));
     let other_cut = write(&span, &EncodeOptions::default(), 500);
     let again = Dropped { duplicate: other_cut.len() as u64, ..Default::default() };
-    assert_eq!(read([&blobs[..], &other_cut].concat()), (vec![span.clone()], again));
+    assert_eq!(read([&blobs[..], &other_cut].concat()), (vec![span], again));
     let lost = blobs.remove(1);
     let missing = Dropped { incomplete: all - 1, ..Default::default() };
     assert_eq!(read(blobs), (vec![], missing));
@@ -407,7 +407,7 @@ fn encode_refuses_what_decode_would_refuse() {
     for (edit, text) in edits {
         let span = chain(blocks(), |index, claim| {
             if index == 2 {
-                edit(claim)
+                edit(claim);
             }
         });
         assert!(refuse(&span).to_string().contains(text), "{} has no {text:?}", refuse(&span));
@@ -491,7 +491,7 @@ fn the_builder_is_never_below_the_truth() {
 #[test]
 fn golden_vectors_hold() {
     let vectors: serde_json::Value =
-        serde_json::from_str(include_str!("../../../tests/vectors/codec.json")).unwrap();
+        serde_json::from_str(include_str!("../../../../tests/vectors/codec.json")).unwrap();
     let plain = EncodeOptions { compression: Compression::None, level: 0 };
     let minimal = chain(vec![BlockBody::default()], |_, _| {});
     for (name, span, vm, most) in [
@@ -507,105 +507,5 @@ fn golden_vectors_hold() {
             let blobs = serde_json::from_value(case[form].clone()).unwrap();
             assert_eq!(read(blobs).0, vec![span.clone()], "{name}: decode {form}");
         }
-    }
-}
-
-fn any_bytes(most: usize) -> impl Strategy<Value = Bytes> {
-    proptest::collection::vec(any::<u8>(), 0..most).prop_map(Into::into)
-}
-
-prop_compose! {
-    fn any_body()(
-        kinds in proptest::collection::vec((0..14usize, any::<u64>()), 0..6),
-        opaque in any_bytes(60),
-        inbound in 0..3u32,
-    ) -> BlockBody {
-        let known = assorted();
-        let mut candidates: Vec<_> = kinds.into_iter().map(|(kind, seed)| match kind {
-            0..12 => known[kind].clone(),
-            _ => transfer(&mut Noise(seed >> 1), seed),
-        }).collect();
-        candidates.push(opaque);
-        BlockBody { candidates, inbound: (0..inbound).map(message).collect() }
-    }
-}
-
-prop_compose! {
-    fn any_span()(
-        bodies in proptest::collection::vec(any_body(), 1..5),
-        steps in proptest::collection::vec(any::<(u8, u32)>(), 5),
-        view: u64,
-        proof in any_bytes(200),
-    ) -> Span {
-        let mut span = chain(bodies, |index, claim| {
-            let (flags, step) = steps[index];
-            let hash = keccak256(step.to_be_bytes());
-            if flags & 1 != 0 { claim.origin = Some(Origin { number: u64::from(step), hash }); }
-            if flags & 2 != 0 { claim.cut.da = DaRef { height: claim.cut.da.height + u64::from(step), hash }; }
-            if flags & 4 != 0 { claim.cut.lane = claim.cut.lane.after(hash); }
-            if flags & 8 != 0 { claim.anchors = vec![anchor(step)]; }
-            if flags & 16 != 0 { claim.takeover = Some(takeover(1 + step as usize % 2)); }
-            if flags & 32 != 0 { claim.term += u64::from(step); }
-            claim.time_ms += u64::from(step);
-        });
-        span.seal = Seal { view, proof };
-        span
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) })]
-
-    #[test]
-    fn any_span_comes_back(span in any_span(), opaque: bool, most in 150..5000usize) {
-        let vm = if opaque { "other" } else { "evm" };
-        let blobs = encode(&span, vm, &key(), &EncodeOptions::default(), most).unwrap();
-        prop_assert_eq!(read(blobs), (vec![span], Dropped::default()));
-    }
-
-    #[test]
-    fn random_blobs_are_dropped(noise in any_bytes(300), prefix in 0..115usize) {
-        let good = write(&rich(), &EncodeOptions::default(), BLOB)[0].clone();
-        let blob = [&good[..prefix], &noise[..]].concat();
-        prop_assert_eq!(read(vec![blob.into()]).1.total(), 1);
-    }
-
-    #[test]
-    fn flipped_and_cut_blobs_are_dropped(at: prop::sample::Index, bit in 0..8u8, cut: bool) {
-        let mut blobs = write(&rich(), &EncodeOptions::default(), 700);
-        let which = at.index(blobs.len());
-        let mut blob = blobs[which].to_vec();
-        let place = at.index(blob.len());
-        if cut { blob.truncate(place) } else { blob[place] ^= 1 << bit }
-        blobs[which] = blob.into();
-        let (spans, dropped) = read(blobs.clone());
-        prop_assert!(spans.is_empty());
-        prop_assert_eq!(dropped.total(), blobs.len() as u64);
-    }
-
-    #[test]
-    fn signed_garbage_never_panics(
-        edits in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
-        insert: bool,
-    ) {
-        let mut bytes = content(&rich(), span::Format::Ethereum);
-        for (at, byte) in edits {
-            let at = at.index(bytes.len());
-            if insert { bytes.insert(at, byte) } else { bytes[at] = byte }
-        }
-        // Whatever still parses is canonical.
-        if let Ok(span) = span::parse(&bytes, IDENTITY) {
-            prop_assert_eq!(content(&span, span::Format::Ethereum), bytes);
-        }
-    }
-
-    #[test]
-    fn signed_noise_never_panics(bytes in any_bytes(400)) {
-        let head = content(&rich(), span::Format::Ethereum);
-        let bytes = [&head[..head.len().min(170)], &bytes[..]].concat();
-        prop_assert!(span::parse(&bytes, IDENTITY).is_err());
-        let payload = [&[bytes[0] % 3], &bytes[..]].concat();
-        let blobs = envelope::seal(&payload, IDENTITY, &key(), BLOB).unwrap();
-        prop_assert_eq!(read(blobs).1.malformed, 1);
     }
 }
