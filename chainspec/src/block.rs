@@ -358,7 +358,7 @@ pub struct Receipt {
     pub logs: Vec<Log>,
     /// For a deposit: the sender's nonce before it ran (OP receipt field `depositNonce`).
     pub deposit_nonce: u64,
-    /// The contract it created, if it did.
+    /// Where a creation puts its contract, whether or not it succeeded; `None` for a call.
     pub contract_address: Option<Address>,
 }
 

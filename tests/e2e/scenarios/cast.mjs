@@ -56,12 +56,8 @@ describe('cast', () => {
     assert.equal((await send('--legacy', sender, '--value', '1')).type, '0x0')
   })
 
-  it('estimate, access-list', async () => {
+  it('estimate', async () => {
     assert.equal(number(await cast('estimate', freshAccount().address, '--value', '1', '--from', sender)), 21_000n)
-    const { accessList } = JSON.parse(
-      await cast('access-list', '--json', '--from', sender, address, 'store(uint256,uint256)', '6', '66'),
-    )
-    assert.deepEqual(accessList.map((entry) => [entry.address, entry.storageKeys.length]), [[address, 2]])
   })
 
   it('call shows the data of a custom error', async () => {

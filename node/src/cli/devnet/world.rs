@@ -100,9 +100,12 @@ async fn start_node(
     da_url: &str,
     feed: Option<String>,
 ) -> Result<Running, ExitError> {
+    let port = options.http.port();
     let (role, name, port) = match feed {
-        None => (Role::Sequencer, "sequencer", options.http.port()),
-        Some(_) => (Role::Full, "full", options.http.port().saturating_add(1)),
+        None => (Role::Sequencer, "sequencer", port),
+        // Port 0 asks for any free one, for both.
+        Some(_) if port == 0 => (Role::Full, "full", 0),
+        Some(_) => (Role::Full, "full", port.saturating_add(1)),
     };
     let is_sequencer = role == Role::Sequencer;
     let mut da = toml::Table::new();
