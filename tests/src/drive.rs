@@ -152,6 +152,14 @@ pub fn seal_by(world: &World, claim: &Claim, key: &PrivateKeySigner) -> Seal {
     Seal { view: 0, proof: Bytes::copy_from_slice(&signature.as_bytes()) }
 }
 
+/// How many seeds a random test runs: `CAUSEWAY_CASES`, or so many.
+pub fn seeds(usual: u64) -> u64 {
+    match std::env::var("CAUSEWAY_CASES") {
+        Ok(text) => text.parse().expect("CAUSEWAY_CASES is a number"),
+        Err(_) => usual,
+    }
+}
+
 /// Drops a node and opens it again: what it promised before is still true.
 pub fn reopen(world: &World, node: Arc<Node>, name: &str) -> eyre::Result<Arc<Node>> {
     let (before, role) = (chain_of(&node)?, node.role());
