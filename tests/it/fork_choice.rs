@@ -205,35 +205,32 @@ async fn a_silent_sequencer_comes_back_in_a_new_term() -> eyre::Result<()> {
 
 #[tokio::test]
 async fn a_span_counts_to_the_last_moment_and_not_after() -> eyre::Result<()> {
-    for late in [false, true] {
+    // The floor first passes genesis in a DA block whose floor is a second above it. A claim of
+    // exactly that time is in time there; one ms older is not, and a block later nothing is.
+    for (after_ms, blocks_late, counts) in [(1_000, 0, true), (999, 0, false), (1_000, 1, false)] {
         let world = World::quick("ledger", DEEP)?;
         let (sequencer, full) = (world.sequencer()?, world.full("full")?);
         world.tick(&[&full, &sequencer]).await?;
-        sequencer.submit(world.transfer(0, 0, 1)).await?;
-        let block = world.build(&sequencer).await?;
-        let (blobs, time_ms) = (world.blobs(&sequencer)?, block.plan.claim.time_ms);
-        let step = world.spec.da.interval_ms;
-        // Stop where the next DA block's floor is the last not above the block's time.
-        let next_floor = || world.now() + step - WINDOW_MS;
-        while next_floor() + step <= time_ms {
+        let genesis = full.pipeline().snapshot().block(0)?.context("genesis")?.plan.claim.clone();
+        let time_ms = genesis.time_ms + after_ms;
+        let claim = world.claim_on(&genesis, time_ms, vec![world.transfer(0, 0, 1)]);
+        let hash = claim.claim.hash();
+        let span = world.span_by(vec![claim], &keys::sequencer())?;
+        let blobs = world.encode_by(&span, &keys::poster())?;
+        while world.now() + world.spec.da.interval_ms - WINDOW_MS <= genesis.time_ms {
             world.tick(&[&full]).await?;
         }
-        if late {
-            world.tick(&[&full]).await?;
-        }
+        world.ticks(&[&full], blocks_late).await?;
+        assert_eq!(holds(&full).latest.number, blocks_late);
         world.da.submit(&blobs).await?;
         world.tick(&[&full]).await?;
         let heads = holds(&full);
-        if late {
-            assert_ne!(heads.safe.hash, block.hash, "an expired block was accepted");
-            // Posting it again and again changes nothing.
-            world.da.submit(&blobs).await?;
-            world.tick(&[&full]).await?;
-            assert_eq!(holds(&full).latest, heads.latest);
-        } else {
-            assert_eq!(heads.safe.hash, block.hash, "a block in time was not accepted");
-        }
-        world.sync(&sequencer).await?;
+        assert_eq!(heads.safe.number, 1);
+        assert_eq!(heads.safe.claim == hash, counts, "{after_ms} ms, {blocks_late} blocks late");
+        // Posting it again changes nothing.
+        world.da.submit(&blobs).await?;
+        world.tick(&[&full, &sequencer]).await?;
+        assert_eq!(full.pipeline().snapshot().id(1)?, Some(heads.safe));
         settle(&world, &sequencer, &[&sequencer, &full]).await?;
         agree_with_fresh(&world, &[&sequencer, &full]).await?;
     }

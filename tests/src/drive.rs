@@ -1,5 +1,6 @@
 //! Longer steps of a world, forged claims, and the invariants every step keeps.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use alloy_primitives::{Address, B256, Bytes, U256};
@@ -151,6 +152,14 @@ pub fn seal_by(world: &World, claim: &Claim, key: &PrivateKeySigner) -> Seal {
     Seal { view: 0, proof: Bytes::copy_from_slice(&signature.as_bytes()) }
 }
 
+/// How many seeds a random test runs: `CAUSEWAY_CASES`, or so many.
+pub fn seeds(usual: u64) -> u64 {
+    match std::env::var("CAUSEWAY_CASES") {
+        Ok(text) => text.parse().expect("CAUSEWAY_CASES is a number"),
+        Err(_) => usual,
+    }
+}
+
 /// Drops a node and opens it again: what it promised before is still true.
 pub fn reopen(world: &World, node: Arc<Node>, name: &str) -> eyre::Result<Arc<Node>> {
     let (before, role) = (chain_of(&node)?, node.role());
@@ -195,12 +204,11 @@ pub fn account(node: &Node, address: Address) -> Result<Account, NodeError> {
     Ok(account.unwrap_or_default())
 }
 
-/// Sum of the balances of these, wei.
-pub fn wei_of(node: &Node, addresses: impl IntoIterator<Item = Address>) -> eyre::Result<U256> {
-    let snapshot = node.pipeline().snapshot();
-    let state = snapshot.state(snapshot.latest().number)?.context("the newest state")?;
-    addresses.into_iter().try_fold(U256::ZERO, |sum, address| {
-        let balance = state.account(address)?.map_or(U256::ZERO, |account| account.balance);
+/// Sum of the balances of these after a block, wei.
+pub fn wei_of(node: &Node, number: u64, addresses: &BTreeSet<Address>) -> eyre::Result<U256> {
+    let state = node.pipeline().snapshot().state(number)?.context("the state is kept")?;
+    addresses.iter().try_fold(U256::ZERO, |sum, address| {
+        let balance = state.account(*address)?.map_or(U256::ZERO, |account| account.balance);
         Ok(sum + balance)
     })
 }

@@ -16,6 +16,8 @@ use crate::keys;
 
 /// Accounts without funds at genesis that transactions pay to and, once paid, from.
 const FRESH: u8 = 6;
+/// The account that creates nothing but contracts that burn their value.
+const BURNER: usize = 4;
 /// One ether in wei.
 pub const ETHER: u128 = 1_000_000_000_000_000_000;
 
@@ -42,7 +44,7 @@ impl Rng {
 
     /// A number below `end`, which is not 0.
     pub fn below(&mut self, end: u64) -> u64 {
-        (self.number() >> 16) % end
+        ((u128::from(self.number()) * u128::from(end)) >> 64) as u64
     }
 
     /// True so many times of 100.
@@ -238,11 +240,15 @@ impl Txs {
                 let size = self.rng.below(100) as usize;
                 draft.input = self.rng.bytes(size).into();
                 draft.gas_limit += 40 * size as u64;
+                self.pays(&draft.input);
             }
         }
         let form = self.form(&mut draft, outside, key.address());
         if self.rng.percent(12) {
             self.spoil(&mut draft);
+        }
+        if draft.to == TxKind::Create {
+            self.touched.insert(key.address().create(draft.nonce));
         }
         let raw = draft.sign(form, &key);
         if self.rng.percent(4) { self.mangle(raw) } else { raw }
@@ -273,6 +279,15 @@ impl Txs {
         address
     }
 
+    /// Contracts that forward value take any word of the call data for an address.
+    fn pays(&mut self, input: &Bytes) {
+        for word in input.chunks(32) {
+            let mut padded = [0; 32];
+            padded[..word.len()].copy_from_slice(word);
+            self.touched.insert(Address::from_word(padded.into()));
+        }
+    }
+
     /// Lets a draft create or call a contract.
     fn aim(&mut self, draft: &mut Draft, sender: Address) {
         draft.gas_limit = 100_000 + self.rng.below(400_000);
@@ -281,16 +296,18 @@ impl Txs {
             self.touched.insert(created);
             draft.to = TxKind::Create;
             draft.gas_limit += 200_000;
+            // Nobody knows where this one creates, so that all it burns is the value it sends.
+            let burns = sender == self.keys[BURNER].address();
             draft.input = match self.rng.below(20) {
-                0 => burning_init(),
-                1 | 2 => self.rng.pick(&odd_inits()).clone(),
+                _ if burns => burning_init(),
+                0 | 1 => self.rng.pick(&odd_inits()).clone(),
                 _ => {
                     let contract = *self.rng.pick(&Contract::ALL);
                     self.deployed.push((contract, created));
                     contract.init()
                 }
             };
-            if self.rng.percent(70) && draft.input != burning_init() {
+            if self.rng.percent(70) && !burns {
                 draft.value = U256::ZERO;
             }
             return;
@@ -310,9 +327,8 @@ impl Txs {
                 _ => U256::from(self.rng.below(5)),
             });
         }
-        // A word that is used as an address is one of the small ones too.
-        self.touched.extend((0..5).map(Address::with_last_byte));
         draft.input = words(&values);
+        self.pays(&draft.input);
     }
 
     fn form(&mut self, draft: &mut Draft, outside: &Outside<'_>, sender: Address) -> Form {

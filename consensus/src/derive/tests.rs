@@ -132,22 +132,32 @@ fn a_term_that_never_became_safe_needs_no_nesting() {
 
 #[test]
 fn a_block_whose_input_is_gone_justifies_a_takeover() {
-    let mut node = node();
-    let good = node.build(&node.cursor().safe, T0 + 10, None);
-    let mut gone = node.build(&Tip::of(&good.claim), T0 + 20, None);
-    node.da(T0 + 100, vec![span(&spec(), &[good])], vec![]);
-    // While it may still become safe there is nothing to justify.
-    assert_eq!(takeover_for(&node.spec, node.cursor(), &node, &gone.claim), Ok(None));
-    // It took its cut from a DA block that a reorg removed; whether it did shows once the height
-    // is there again.
-    gone.claim.cut.da = DaRef { height: 12, hash: B256::repeat_byte(9) };
-    assert_eq!(takeover_for(&node.spec, node.cursor(), &node, &gone.claim), Ok(None));
-    node.idle_until(T0 + 600);
-    let takeover = takeover_for(&node.spec, node.cursor(), &node, &gone.claim).unwrap().unwrap();
-    assert_eq!(takeover.reason, AbandonReason::InputGone);
-    let block = node.build(&node.cursor().safe, T0 + 610, Some(takeover));
-    let derived = node.da(T0 + 700, vec![span(&spec(), &[block])], vec![]);
-    assert_eq!(derived.steps.len(), 1, "{:?}", node.dropped);
+    // It took its cut, or the reference of its own takeover, from a DA block that a reorg removed;
+    // whether it did shows once the height is there again.
+    let input = DaRef { height: 12, hash: B256::repeat_byte(9) };
+    let cut: &dyn Fn(&mut Claim) = &|claim| claim.cut.da = input;
+    let reference: &dyn Fn(&mut Claim) = &|claim| {
+        let abandoned = Box::new(claim.clone());
+        let reason = AbandonReason::Replaced;
+        claim.takeover = Some(Takeover { reference: input, abandoned, reason });
+    };
+    for lean in [cut, reference] {
+        let mut node = node();
+        let good = node.build(&node.cursor().safe, T0 + 10, None);
+        let mut gone = node.build(&Tip::of(&good.claim), T0 + 20, None);
+        node.da(T0 + 100, vec![span(&spec(), &[good])], vec![]);
+        // While it may still become safe there is nothing to justify.
+        assert_eq!(takeover_for(&node.spec, node.cursor(), &node, &gone.claim), Ok(None));
+        lean(&mut gone.claim);
+        assert_eq!(takeover_for(&node.spec, node.cursor(), &node, &gone.claim), Ok(None));
+        node.idle_until(T0 + 600);
+        let takeover = takeover_for(&node.spec, node.cursor(), &node, &gone.claim);
+        let takeover = takeover.unwrap().unwrap();
+        assert_eq!(takeover.reason, AbandonReason::InputGone);
+        let block = node.build(&node.cursor().safe, T0 + 610, Some(takeover));
+        let derived = node.da(T0 + 700, vec![span(&spec(), &[block])], vec![]);
+        assert_eq!(derived.steps.len(), 1, "{:?}", node.dropped);
+    }
 }
 
 #[test]

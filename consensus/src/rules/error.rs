@@ -59,8 +59,9 @@ pub enum ClaimError {
     /// `Replaced`: the safe chain at the reference has another claim with its number.
     #[error("abandoned claim {number} is not replaced: the safe head has number {safe}")]
     NotReplaced { number: u64, safe: u64 },
-    /// `InputGone`: the DA block of its cut is not on the chain, or above.
-    #[error("abandoned claim's cut at DA block {height} is on the chain")]
+    /// `InputGone`: the DA block of its cut, or the reference of its takeover, is not on the chain,
+    /// or above.
+    #[error("abandoned claim's inputs, the cut at DA block {height} first, are on the chain")]
     InputStands { height: u64 },
     /// `Expired`: its time is below the floor of the reference.
     #[error("abandoned claim of {time} ms is not below the floor {floor} ms")]

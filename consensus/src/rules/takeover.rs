@@ -1,6 +1,6 @@
 //! The justification of a new term: how it is checked, and how a sequencer finds one.
 
-use causeway_chainspec::{AbandonReason, ChainSpec, Claim, StateError, Takeover};
+use causeway_chainspec::{AbandonReason, ChainSpec, Claim, DaRef, StateError, Takeover};
 
 use super::{ClaimError, DerivedAt, History, RuleError, Rules, Tip};
 use crate::derive::Cursor;
@@ -84,11 +84,23 @@ impl Rules<'_> {
     }
 
     fn input_gone(&self, abandoned: &Claim) -> Result<bool, StateError> {
-        let cut = abandoned.cut.da;
-        // Below the first DA block there is only the cut of genesis, which cannot go.
-        Ok(cut.height >= self.spec.da.start
-            && (cut.height > self.at.da.height || self.hash_at(cut.height)? != Some(cut.hash)))
+        for input in inputs(self.spec, abandoned) {
+            let on_chain = input.height <= self.at.da.height
+                && self.hash_at(input.height)? == Some(input.hash);
+            if !on_chain {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
+}
+
+/// The DA blocks a claim leans on: its cut and, in a new term, the reference of its takeover.
+/// Below the first DA block there is only the cut of genesis, which cannot go.
+fn inputs(spec: &ChainSpec, claim: &Claim) -> impl Iterator<Item = DaRef> {
+    let reference = claim.takeover.as_ref().map(|takeover| takeover.reference);
+    let start = spec.da.start;
+    [Some(claim.cut.da), reference].into_iter().flatten().filter(move |da| da.height >= start)
 }
 
 /// The takeover that lets the sequencer go on from the safe head after derivation left its own
@@ -115,11 +127,15 @@ pub fn takeover_for(
     if number <= safe.number && history.safe_claim(number)? == Some(abandoned.hash()) {
         return Ok(None);
     }
-    let cut = abandoned.cut.da;
     let gone = || -> Result<bool, StateError> {
-        // A cut above the newest DA block read may yet turn out to be on the chain.
-        Ok((spec.da.start..=cursor.da.height).contains(&cut.height)
-            && history.derived_at(cut.height)?.is_none_or(|record| record.hash != cut.hash))
+        for input in inputs(spec, abandoned).filter(|da| da.height <= cursor.da.height) {
+            // One above the newest DA block read may yet turn out to be on the chain.
+            let record = history.derived_at(input.height)?;
+            if record.is_none_or(|record| record.hash != input.hash) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     };
     let reason = if number <= safe.number {
         AbandonReason::Replaced

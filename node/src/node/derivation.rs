@@ -11,7 +11,7 @@ use causeway_da::{DaBlock, codec};
 use causeway_execution::ExecutionError;
 use tracing::{debug, error, info, warn};
 
-use super::{Node, NodeError, RECORD_ABANDONED, decode_cursor, genesis_claim, record};
+use super::{Node, NodeError, decode_cursor, genesis_claim};
 use crate::config::Role;
 use crate::rpc::backend::BlockEvent;
 
@@ -125,7 +125,7 @@ impl Node {
     /// dropped transactions go back to the pool, first in line.
     pub(super) async fn leave(&self, to: u64, why: &'static str) -> Result<(), NodeError> {
         if self.role == Role::Sequencer {
-            self.note_abandoned(to)?;
+            self.abandon(to)?;
         }
         let dropped = self.blocking(move |pipeline| pipeline.unwind(to)).await?;
         info!(to, blocks = dropped.len(), why, "blocks dropped");
@@ -143,28 +143,12 @@ impl Node {
         Ok(())
     }
 
-    /// Makes durable which sealed claims above a block are about to be left.
-    fn note_abandoned(&self, to: u64) -> Result<(), NodeError> {
-        let snapshot = self.pipeline.snapshot();
-        for number in to + 1..=snapshot.latest().number {
-            let Some(block) = snapshot.block(number)? else { continue };
-            let claim = &block.plan.claim;
-            let mut abandoned = self.abandoned.lock();
-            if snapshot.seal(number)?.is_some() && !abandoned.contains(claim) {
-                self.pipeline.append_vote(record(RECORD_ABANDONED, claim))?;
-                abandoned.push(claim.clone());
-            }
-        }
-        Ok(self.pipeline.sync()?)
-    }
-
     /// Writes down where derivation stands, with the safe and final heads that follow from it.
     async fn record_derivation(&self, cursor: Cursor, final_height: u64) -> Result<(), NodeError> {
         let finalized = self.final_number(&cursor, final_height)?;
         let (height, safe) = (cursor.da.height, cursor.safe.number);
         let record = Bytes::from(alloy_rlp::encode(&cursor));
         self.blocking(move |pipeline| pipeline.derived(height, record, safe, finalized)).await?;
-        self.abandoned.lock().retain(|claim| claim.term >= cursor.safe.term);
         *self.cursor.write() = Some(Arc::new(cursor));
         Ok(())
     }
@@ -229,7 +213,7 @@ impl Node {
         let mut number = common.safe.number;
         while let Some(block) = snapshot.block(number + 1)? {
             let claim = &block.plan.claim;
-            let reference = claim.takeover.as_ref().map_or(0, |found| found.reference.height);
+            let reference = claim.takeover.as_ref().map_or(0, |takeover| takeover.reference.height);
             if claim.cut.da.height.max(reference) > common.da.height {
                 break;
             }

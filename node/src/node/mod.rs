@@ -6,6 +6,7 @@ mod feed;
 mod port;
 mod span;
 mod submit;
+mod terms;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -102,7 +103,7 @@ pub struct Node {
     /// Newest DA block the layer told of.
     da_head: Mutex<Option<DaRef>>,
     /// Claims this sequencer sealed and had to leave, oldest first: what a new term is justified
-    /// with. Kept in the durable log, and here until a later term is safe.
+    /// with. Kept in the durable log.
     abandoned: Mutex<Vec<Claim>>,
     votes: Vec<Bytes>,
     last_signed: Mutex<Option<SealTuple>>,
@@ -267,7 +268,7 @@ fn decode_cursor(record: &Bytes) -> Result<Cursor, ExecutionError> {
         .map_err(|error| ExecutionError::Damaged(format!("derivation record: {error}")))
 }
 
-/// Splits the sequencer's records from our own.
+/// Splits the sequencer's records from ours: what was abandoned.
 fn sort_records(records: &[Bytes]) -> Result<(Vec<Claim>, Vec<Bytes>), ExecutionError> {
     let mut abandoned = Vec::new();
     let mut votes = Vec::new();

@@ -5,10 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use alloy_primitives::{B256, Bytes};
 use async_trait::async_trait;
-use causeway_chainspec::{Block, BlockPlan, Heads, Seal, SealTuple, Takeover};
-use causeway_consensus::derive::Cursor;
+use causeway_chainspec::{Block, BlockPlan, Heads, Seal, SealTuple};
 use causeway_consensus::plan::{may_build, plan};
-use causeway_consensus::rules::{Tip, takeover_for};
+use causeway_consensus::rules::Tip;
 use causeway_consensus::{BuildRequest, Chain, ChainError, DurableLog, Proposal, Verdict};
 use causeway_execution::{ExecutionError, Stop};
 use tokio::sync::watch;
@@ -141,35 +140,6 @@ impl Node {
         let takeover = self.takeover(&tip, &cursor)?;
         plan(&self.spec, &tip, &cursor, time_ms, takeover, candidates)
             .map_err(|error| ChainError::Paused(error.to_string()))
-    }
-
-    /// The justification of a new term, if this sequencer left blocks it had sealed in the parent's
-    /// term or a later one. The oldest that serves is taken, so that justifications do not nest.
-    fn takeover(&self, parent: &Tip, cursor: &Cursor) -> Result<Option<Takeover>, ChainError> {
-        let snapshot = self.pipeline.snapshot();
-        let mut left = Vec::new();
-        for claim in self.abandoned.lock().iter().filter(|claim| claim.term >= parent.term) {
-            let ours = snapshot.id(claim.number).map_err(chain_error)?;
-            if ours.is_none_or(|id| id.claim != claim.hash()) {
-                left.push(claim.clone());
-            }
-        }
-        let Some(first) = left.first() else { return Ok(None) };
-        let number = first.number;
-        if cursor.safe.claim == parent.claim {
-            let signed = self.last_signed.lock().map_or(0, |tuple| tuple.term);
-            for claim in &left {
-                let takeover = takeover_for(&self.spec, cursor, self, claim)
-                    .map_err(|error| ChainError::Fatal(error.to_string()))?;
-                if let Some(takeover) = takeover.filter(|found| found.reference.height > signed) {
-                    return Ok(Some(takeover));
-                }
-            }
-        }
-        Err(ChainError::Paused(format!(
-            "block {number} of this sequencer was left; a new term begins once the da layer has \
-             gone on and every block before it is safe"
-        )))
     }
 
     /// After a block is durable: the pool forgets what is in it, subscribers hear of it.

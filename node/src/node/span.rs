@@ -12,7 +12,7 @@ const SPAN_BLOCKS: u64 = 4096;
 
 impl Node {
     /// The blocks from a number on that go into one span, with the seal over the last; `None` if
-    /// there is no sealed block with that number.
+    /// no block from there on is sealed.
     pub fn span_from(&self, from: u64) -> Result<Option<Span>, NodeError> {
         let snapshot = self.pipeline.snapshot();
         let mut blocks = Vec::new();
@@ -23,15 +23,15 @@ impl Node {
             let body = &block.plan.body;
             bytes += body.candidates.iter().map(|bytes| bytes.len()).sum::<usize>() + 16;
             bytes += body.inbound.iter().map(|message| message.body.len() + 80).sum::<usize>();
-            if bytes > SPAN_BYTES && last.is_some() {
+            if bytes > SPAN_BYTES && !blocks.is_empty() {
                 break;
             }
             blocks.push(SpanBlock { claim: block.plan.claim.clone(), body: body.clone() });
+            // Blocks that came from DA have one seal a span.
             if let Some(seal) = snapshot.seal(number)? {
                 last = Some((blocks.len(), seal, block.hash, block.plan.claim.time_ms));
             }
         }
-        // Blocks read back from DA have a seal only where a span ended.
         let Some((count, seal, last_header, time_ms)) = last else { return Ok(None) };
         blocks.truncate(count);
         let identity = self.spec.identity();
