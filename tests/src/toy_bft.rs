@@ -102,33 +102,26 @@ impl ToyBft {
     fn round(&self, chain: &dyn Chain, now_ms: u64) -> Result<Round, ChainError> {
         let latest = chain.heads().borrow().latest;
         let number = latest.number + 1;
-        let records = records(chain)?;
-        let own: Vec<_> = records
-            .iter()
-            .map(|record| record.vote)
-            .filter(|vote| vote.tuple.number == number)
-            .collect();
-        let newest = own.iter().map(|vote| vote.tuple.term).max();
-        let own = own.iter().filter(|vote| Some(vote.tuple.term) == newest);
-        let view = own.clone().map(|vote| vote.tuple.view).max().unwrap_or(0);
-        let locked = own.filter(|vote| vote.phase == 2).max_by_key(|vote| vote.tuple.view);
-        // A lock of an older term fell with the blocks that derivation replaced.
-        let reorged = chain.heads().borrow().reorgs > 0 && newest.is_some();
+        // What stood on a head that derivation replaced is over.
+        let mut own = records(chain)?;
+        own.retain(|record| record.block.claim.parent == latest.claim);
+        let view = own.iter().map(|record| record.vote.tuple.view).max().unwrap_or(0);
+        let locks = own.iter().map(|record| record.vote).filter(|vote| vote.phase == 2);
+        let locked = locks.map(|vote| (vote.tuple.view, vote.tuple.claim)).max();
         Ok(Round {
             parent: latest.claim,
             number,
             view,
             ends_ms: now_ms + VIEW_MS,
             proposed: false,
-            proposals: records
+            proposals: own
                 .into_iter()
-                .filter(|record| record.block.claim.parent == latest.claim)
                 .map(|Record { block: SpanBlock { claim, body }, .. }| {
                     (claim.hash(), Proposal { claim, body })
                 })
                 .collect(),
             votes: BTreeMap::new(),
-            locked: locked.filter(|_| !reorged).map(|vote| (vote.tuple.view, vote.tuple.claim)),
+            locked,
         })
     }
 
