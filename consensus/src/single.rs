@@ -92,6 +92,7 @@ impl Sequencer for Single {
         };
         loop {
             tokio::select! {
+                biased;
                 () = stop.cancelled() => return Ok(()),
                 () = self.turn(clock.as_ref(), &mut waiting, &mut pace) => {}
             }
@@ -113,6 +114,7 @@ impl Sequencer for Single {
                     pace.retry_ms = (pace.retry_ms * 2).min(RETRY_MS.1);
                     pace.hungry = true;
                     tokio::select! {
+                        biased;
                         () = stop.cancelled() => return Ok(()),
                         () = clock.sleep_until(until) => {}
                         _ = heads.changed() => {}
@@ -176,6 +178,7 @@ impl Single {
             clock.sleep_until(soonest).await;
         };
         tokio::select! {
+            biased;
             () = idle => {}
             () = demand => {}
         }

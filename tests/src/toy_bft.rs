@@ -8,7 +8,7 @@ use alloy_rlp::{Decodable, RlpDecodable, RlpEncodable};
 use alloy_signer::SignerSync;
 use alloy_signer_local::PrivateKeySigner;
 use async_trait::async_trait;
-use causeway_chainspec::{Claim, Clock, Seal, SealContext, SealTuple};
+use causeway_chainspec::{Claim, Clock, Seal, SealContext, SealTuple, SpanBlock};
 use causeway_consensus::{
     BuildRequest, Chain, ChainError, ConsensusError, Proposal, SealError, Sequencer,
     SequencerStatus, Verdict,
@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 /// A view that decided nothing ends after this, ms.
 pub const VIEW_MS: u64 = 500;
 
-/// What a member votes, and what its log holds. Phase 1: "valid, and I vote for nothing else in
+/// What a member votes. Phase 1: "valid, and I vote for nothing else in
 /// this view". Phase 2: "a quorum says so, I am locked".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, RlpEncodable, RlpDecodable)]
 pub struct Vote {
@@ -28,6 +28,14 @@ pub struct Vote {
     pub phase: u64,
     /// For what.
     pub tuple: SealTuple,
+}
+
+/// What the log holds: a vote and the block it is for, so that a member that comes back locked
+/// can propose the block again.
+#[derive(Debug, Clone, PartialEq, Eq, RlpEncodable, RlpDecodable)]
+struct Record {
+    vote: Vote,
+    block: SpanBlock,
 }
 
 #[derive(Debug, Clone)]
@@ -80,7 +88,8 @@ struct Round {
     proposed: bool,
     proposals: HashMap<B256, Proposal>,
     votes: BTreeMap<(u64, u64, B256), BTreeMap<Address, Signature>>,
-    locked: Option<B256>,
+    /// In which view a quorum was last seen for what.
+    locked: Option<(u64, B256)>,
 }
 
 impl ToyBft {
@@ -93,23 +102,26 @@ impl ToyBft {
     fn round(&self, chain: &dyn Chain, now_ms: u64) -> Result<Round, ChainError> {
         let latest = chain.heads().borrow().latest;
         let number = latest.number + 1;
-        let votes = votes(chain)?;
-        let own: Vec<_> = votes.iter().filter(|vote| vote.tuple.number == number).collect();
-        let newest = own.iter().map(|vote| vote.tuple.term).max();
-        let own = own.iter().filter(|vote| Some(vote.tuple.term) == newest);
-        let view = own.clone().map(|vote| vote.tuple.view).max().unwrap_or(0);
-        let locked = own.filter(|vote| vote.phase == 2).max_by_key(|vote| vote.tuple.view);
-        // A lock of an older term fell with the blocks that derivation replaced.
-        let reorged = chain.heads().borrow().reorgs > 0 && newest.is_some();
+        // What stood on a head that derivation replaced is over.
+        let mut own = records(chain)?;
+        own.retain(|record| record.block.claim.parent == latest.claim);
+        let view = own.iter().map(|record| record.vote.tuple.view).max().unwrap_or(0);
+        let locks = own.iter().map(|record| record.vote).filter(|vote| vote.phase == 2);
+        let locked = locks.map(|vote| (vote.tuple.view, vote.tuple.claim)).max();
         Ok(Round {
             parent: latest.claim,
             number,
             view,
             ends_ms: now_ms + VIEW_MS,
             proposed: false,
-            proposals: HashMap::new(),
+            proposals: own
+                .into_iter()
+                .map(|Record { block: SpanBlock { claim, body }, .. }| {
+                    (claim.hash(), Proposal { claim, body })
+                })
+                .collect(),
             votes: BTreeMap::new(),
-            locked: locked.filter(|_| !reorged).map(|vote| vote.tuple.claim),
+            locked,
         })
     }
 
@@ -128,7 +140,7 @@ impl ToyBft {
         if round.proposed || !self.leads(round) || *chain.waiting().borrow() == 0 {
             return Ok(());
         }
-        let locked = round.locked.map(|claim| round.proposals.get(&claim).cloned());
+        let locked = round.locked.map(|(_, claim)| round.proposals.get(&claim).cloned());
         let proposal = match locked {
             Some(Some(proposal)) => proposal,
             // Locked on a block whose bytes it lost: somebody else will lead.
@@ -166,9 +178,9 @@ impl ToyBft {
                     return Ok(());
                 };
                 round.proposals.insert(block.claim_hash, (*proposal).clone());
-                if round.locked.is_none_or(|locked| locked == block.claim_hash) {
+                if round.locked.is_none_or(|(_, locked)| locked == block.claim_hash) {
                     let tuple = tuple(&proposal.claim, view);
-                    self.vote(chain, Vote { phase: 1, tuple })?;
+                    self.vote(chain, Vote { phase: 1, tuple }, &proposal)?;
                 }
             }
             Message::Vote { vote, from, signature } => {
@@ -180,10 +192,10 @@ impl ToyBft {
                 if !quorum || proposal.claim.parent != round.parent {
                     return Ok(());
                 }
-                if vote.phase == 1 && tuple.view == round.view && round.locked != Some(tuple.claim)
-                {
-                    self.vote(chain, Vote { phase: 2, tuple })?;
-                    round.locked = Some(tuple.claim);
+                let lock = (tuple.view, tuple.claim);
+                if vote.phase == 1 && tuple.view == round.view && round.locked != Some(lock) {
+                    self.vote(chain, Vote { phase: 2, tuple }, proposal)?;
+                    round.locked = Some(lock);
                 } else if vote.phase == 2 {
                     let proof: Vec<u8> =
                         votes.values().flat_map(|signature| signature.as_bytes()).collect();
@@ -196,7 +208,7 @@ impl ToyBft {
     }
 
     /// Votes, unless it voted otherwise before: the log is asked, then written, then synced.
-    fn vote(&self, chain: &dyn Chain, vote: Vote) -> Result<(), ChainError> {
+    fn vote(&self, chain: &dyn Chain, vote: Vote, proposal: &Proposal) -> Result<(), ChainError> {
         let slot = |tuple: &SealTuple| (tuple.term, tuple.view, tuple.number);
         let before = votes(chain)?;
         let mut same = before.iter().filter(|old| slot(&old.tuple) == slot(&vote.tuple));
@@ -204,7 +216,9 @@ impl ToyBft {
             return Ok(());
         }
         if !before.contains(&vote) {
-            chain.log().append(alloy_rlp::encode(vote).into())?;
+            let Proposal { claim, body } = proposal.clone();
+            let record = Record { vote, block: SpanBlock { claim, body } };
+            chain.log().append(alloy_rlp::encode(record).into())?;
             chain.log().sync()?;
         }
         let signature = self
@@ -261,6 +275,7 @@ impl Sequencer for ToyBft {
             }
             self.propose(chain, &mut round, clock.now_ms()).await?;
             tokio::select! {
+                biased;
                 () = stop.cancelled() => return Ok(()),
                 message = messages.recv() => {
                     if let Ok(message) = message {
@@ -310,7 +325,11 @@ fn tuple(claim: &Claim, view: u64) -> SealTuple {
 
 /// Every vote in a member's log, oldest first.
 pub fn votes(chain: &dyn Chain) -> Result<Vec<Vote>, ChainError> {
+    Ok(records(chain)?.into_iter().map(|record| record.vote).collect())
+}
+
+fn records(chain: &dyn Chain) -> Result<Vec<Record>, ChainError> {
     let records = chain.log().replay()?;
-    let votes = records.iter().map(|record| Vote::decode(&mut record.as_ref()));
-    votes.collect::<Result<_, _>>().map_err(|error| ChainError::Fatal(error.to_string()))
+    let records = records.iter().map(|record| Record::decode(&mut record.as_ref()));
+    records.collect::<Result<_, _>>().map_err(|error| ChainError::Fatal(error.to_string()))
 }

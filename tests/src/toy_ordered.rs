@@ -42,6 +42,7 @@ impl Sequencer for ToyOrdered {
             let next = order.borrow_and_update().get(latest.number as usize).cloned();
             let Some((time_ms, candidates)) = next else {
                 tokio::select! {
+                    biased;
                     () = stop.cancelled() => return Ok(()),
                     _ = order.changed() => continue,
                     _ = heads.changed() => continue,
