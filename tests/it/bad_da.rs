@@ -108,7 +108,7 @@ impl Scene {
     /// The blobs of what is not posted, uncompressed, of so many bytes each.
     fn blobs(&self, max_blob_bytes: usize) -> eyre::Result<Vec<Bytes>> {
         let from = self.sequencer.heads().borrow().safe.number + 1;
-        let span = self.sequencer.span_from(from)?.context("nothing to post")?;
+        let span = self.sequencer.span_from(from, 4 << 20)?.context("nothing to post")?;
         let options = EncodeOptions { compression: Compression::None, level: 0 };
         let (vm, key) = (&self.world.spec.vm, keys::poster());
         Ok(codec::encode(&span, vm, &key, &options, max_blob_bytes)?)

@@ -119,6 +119,7 @@ async fn another_claim_replaces_ours_and_its_transactions_come_first() -> eyre::
 
     // What was acknowledged survives a restart in between, and so does the duty to take over.
     let ours = reopen(&world, ours, "sequencer")?;
+    world.sync(&ours).await?;
     let mut kept = best(&ours);
     kept.sort();
     let mut sorted = order.clone();

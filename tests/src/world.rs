@@ -108,6 +108,7 @@ impl World {
     pub async fn sync(&self, node: &Node) -> Result<(), NodeError> {
         loop {
             let heads = self.da.heads().await?;
+            node.note_da_head(heads.latest);
             let next = node.cursor().map_or(1, |cursor| cursor.da.height + 1);
             // A reorg may have left the layer lower than the cursor: the block below shows it.
             let height = next.min(heads.latest.height + 1);
@@ -162,7 +163,7 @@ impl World {
     /// The blobs of everything above the safe head.
     pub fn blobs(&self, node: &Node) -> eyre::Result<Vec<Bytes>> {
         let from = node.heads().borrow().safe.number + 1;
-        let span = node.span_from(from)?.context("nothing to post")?;
+        let span = node.span_from(from, 4 << 20)?.context("nothing to post")?;
         let key = keys::poster();
         Ok(codec::encode(&span, &self.spec.vm, &key, &EncodeOptions::default(), 128 * 1024)?)
     }

@@ -12,7 +12,6 @@ use causeway_execution::ExecutionError;
 use tracing::{debug, error, info, warn};
 
 use super::{Node, NodeError, decode_cursor, genesis_claim};
-use crate::config::Role;
 use crate::rpc::backend::BlockEvent;
 
 /// What became of a DA block.
@@ -124,7 +123,8 @@ impl Node {
     /// Unwinds to a block. A sequencer first writes down which claims of its own it leaves;
     /// dropped transactions go back to the pool, first in line.
     pub(super) async fn leave(&self, to: u64, why: &'static str) -> Result<(), NodeError> {
-        if self.role == Role::Sequencer {
+        // In any role: a sequencer's datadir may run as a full node for a while.
+        if self.last_signed.lock().is_some() {
             self.abandon(to)?;
         }
         let dropped = self.blocking(move |pipeline| pipeline.unwind(to)).await?;
@@ -203,8 +203,7 @@ impl Node {
         if common.safe.number < snapshot.finalized().number {
             return Err(NodeError::Safety(format!(
                 "the da layer reorganized below its own finality: block {} was final and DA height \
-                 {} on which it stands is gone; reads go on from a restart with --role full \
-                 --offline, writing needs a decision of the chain's operators",
+                 {} on which it stands is gone; the chain's operators must decide which DA chain counts",
                 snapshot.finalized().number,
                 cursor.da.height,
             )));

@@ -131,10 +131,7 @@ impl Node {
         let sequencer = causeway_consensus::open(&spec, key)
             .map_err(|error| ExecutionError::Spec(error.to_string()))?;
         let submit = Submit::open(settings.role, settings.sequencer_url.as_deref())?;
-        let cursor = match pipeline.snapshot().last_derived()? {
-            Some((_, record)) => Some(Arc::new(decode_cursor(&record)?)),
-            None => None,
-        };
+        let cursor = open_cursor(&pipeline)?;
         let (abandoned, votes) = sort_records(&recovered.votes)?;
         let heads = watch::Sender::new(heads_of(&pipeline, cursor.as_deref(), 0));
         let node = Arc::new(Self {
@@ -157,7 +154,7 @@ impl Node {
             dropped_blobs: std::sync::atomic::AtomicU64::new(0),
             spec,
         });
-        node.refill(&recovered.accepted);
+        node.refill(&recovered.accepted)?;
         Ok(node)
     }
 
@@ -266,6 +263,26 @@ fn genesis_claim(pipeline: &Pipeline) -> Result<Claim, ExecutionError> {
 fn decode_cursor(record: &Bytes) -> Result<Cursor, ExecutionError> {
     Cursor::decode(&mut record.as_ref())
         .map_err(|error| ExecutionError::Damaged(format!("derivation record: {error}")))
+}
+
+/// The newest derivation record whose safe head is on the chain: an unwind may have gone below
+/// the newest of all.
+fn open_cursor(pipeline: &Pipeline) -> Result<Option<Arc<Cursor>>, ExecutionError> {
+    let snapshot = pipeline.snapshot();
+    let Some((newest, record)) = snapshot.last_derived()? else { return Ok(None) };
+    let mut cursor = decode_cursor(&record)?;
+    while snapshot.id(cursor.safe.number)?.map(|id| id.claim) != Some(cursor.safe.claim) {
+        let below = cursor.da.height.checked_sub(1);
+        let record = below.map(|height| snapshot.derived(height)).transpose()?.flatten();
+        let record = record.ok_or_else(|| {
+            ExecutionError::Damaged("no derivation record stands on a block of the chain".into())
+        })?;
+        cursor = decode_cursor(&record)?;
+    }
+    if cursor.da.height < newest {
+        pipeline.underive(cursor.da.height, cursor.safe.number)?;
+    }
+    Ok(Some(Arc::new(cursor)))
 }
 
 /// Splits the sequencer's records from ours: what was abandoned.

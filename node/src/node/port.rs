@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use alloy_primitives::{B256, Bytes};
 use async_trait::async_trait;
 use causeway_chainspec::{Block, BlockPlan, Heads, Seal, SealTuple};
-use causeway_consensus::plan::{may_build, plan};
+use causeway_consensus::derive::Cursor;
+use causeway_consensus::plan::{lane_is_known, may_build, plan};
 use causeway_consensus::rules::Tip;
 use causeway_consensus::{BuildRequest, Chain, ChainError, DurableLog, Proposal, Verdict};
 use causeway_execution::{ExecutionError, Stop};
@@ -119,9 +120,7 @@ impl Node {
 
     /// The plan of the next block, or why there is none now.
     fn draft(&self, parent: &Arc<Block>, time_ms: u64) -> Result<BlockPlan, ChainError> {
-        let Some(cursor) = self.cursor() else {
-            return Err(ChainError::Paused("the da layer has not answered yet".into()));
-        };
+        let cursor = self.caught_up(time_ms)?;
         let snapshot = self.pipeline.snapshot();
         let oldest = snapshot.block(snapshot.safe().number + 1).map_err(chain_error)?;
         may_build(&self.spec, &cursor, oldest.map(|block| block.plan.claim.time_ms))?;
@@ -140,6 +139,19 @@ impl Node {
         let takeover = self.takeover(&tip, &cursor)?;
         plan(&self.spec, &tip, &cursor, time_ms, takeover, candidates)
             .map_err(|error| ChainError::Paused(error.to_string()))
+    }
+
+    /// Where derivation stands, if that is the end of the DA layer: on an older view a block might
+    /// stand on a replaced head, or lack a forced entry that is due.
+    fn caught_up(&self, time_ms: u64) -> Result<Arc<Cursor>, ChainError> {
+        let (Some(cursor), Some(head)) = (self.cursor(), *self.da_head.lock()) else {
+            return Err(ChainError::Paused("the da layer has not answered yet".into()));
+        };
+        let behind = head.height.saturating_sub(cursor.da.height);
+        if behind > 1 || (behind == 1 && !lane_is_known(&self.spec, &cursor, time_ms)) {
+            return Err(ChainError::Paused(format!("derivation is {behind} DA blocks behind")));
+        }
+        Ok(cursor)
     }
 
     /// After a block is durable: the pool forgets what is in it, subscribers hear of it.

@@ -4,16 +4,14 @@ use causeway_chainspec::{Span, SpanBlock};
 
 use super::{Node, NodeError};
 
-/// Claims and bodies of one span, before compression; it is cut at the first block above.
-const SPAN_BYTES: usize = 4 * 1024 * 1024;
-
 /// Most blocks of one span.
 const SPAN_BLOCKS: u64 = 4096;
 
 impl Node {
     /// The blocks from a number on that go into one span, with the seal over the last; `None` if
     /// no block from there on is sealed.
-    pub fn span_from(&self, from: u64) -> Result<Option<Span>, NodeError> {
+    /// Its bodies have at most `most_bytes` before compression, unless the first alone has more.
+    pub fn span_from(&self, from: u64, most_bytes: usize) -> Result<Option<Span>, NodeError> {
         let snapshot = self.pipeline.snapshot();
         let mut blocks = Vec::new();
         let mut last = None;
@@ -23,7 +21,7 @@ impl Node {
             let body = &block.plan.body;
             bytes += body.candidates.iter().map(|bytes| bytes.len()).sum::<usize>() + 16;
             bytes += body.inbound.iter().map(|message| message.body.len() + 80).sum::<usize>();
-            if bytes > SPAN_BYTES && !blocks.is_empty() {
+            if bytes > most_bytes && last.is_some() {
                 break;
             }
             blocks.push(SpanBlock { claim: block.plan.claim.clone(), body: body.clone() });

@@ -6,10 +6,9 @@ use std::time::Duration;
 use alloy_primitives::{Address, B256, Bytes};
 use causeway_chainspec::{SkipReason, StateError, StateReader, Tx};
 use causeway_consensus::mempool::{AccountFacts, PoolError};
-use causeway_execution::ExecutionError;
+use causeway_execution::{ExecutionError, Pipeline};
 use jsonrpsee::core::client::{ClientT, Error as ClientError};
 use jsonrpsee::http_client::{HttpClient, HttpClientBuilder};
-use tracing::warn;
 
 use super::{Node, NodeError};
 use crate::config::Role;
@@ -92,7 +91,15 @@ impl Node {
             .map_err(|error| SubmitError::Failed(error.to_string()))??;
         let tx = Arc::new(tx);
         let facts = self.check(&tx)?;
-        self.pool.add(tx.clone(), facts).map_err(refused)?;
+        if let Err(error) = self.pool.add(tx.clone(), facts) {
+            if error == PoolError::AlreadyKnown {
+                // Clients take this for success: what they asked for is durable first.
+                self.blocking(Pipeline::sync)
+                    .await
+                    .map_err(|error| SubmitError::Failed(error.to_string()))?;
+            }
+            return Err(refused(error));
+        }
         let hash = tx.hash;
         let accepted = tx.clone();
         self.blocking(move |pipeline| pipeline.accept(&[accepted]))
@@ -169,19 +176,10 @@ impl Node {
         }
     }
 
-    /// Puts transactions back that were acknowledged before a restart.
-    pub(super) fn refill(&self, accepted: &[Arc<Tx>]) {
-        let mut lost = 0;
-        for tx in accepted {
-            let added =
-                self.check(tx).and_then(|facts| self.pool.add(tx.clone(), facts).map_err(refused));
-            if let Err(error) = added {
-                lost += 1;
-                tracing::debug!(hash = %tx.hash, %error, "accepted transaction is no longer valid");
-            }
-        }
-        if lost > 0 {
-            warn!(lost, of = accepted.len(), "accepted transactions are no longer valid");
-        }
+    /// Puts transactions back that were acknowledged before a restart, outside the pool's limits.
+    pub(super) fn refill(&self, accepted: &[Arc<Tx>]) -> Result<(), ExecutionError> {
+        let facts = self.sender_facts(accepted)?;
+        self.pool.reinsert(accepted.to_vec(), &facts);
+        Ok(())
     }
 }

@@ -25,7 +25,11 @@ pub(super) async fn run(node: Arc<Node>, stop: CancellationToken) -> Result<(), 
         let height =
             node.cursor().map_or(node.spec().da.start.max(1), |cursor| cursor.da.height + 1);
         if height > latest || final_height + 1 >= height {
-            match node.da().heads().await {
+            let heads = tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                heads = node.da().heads() => heads,
+            };
+            match heads {
                 Ok(heads) => {
                     latest = heads.latest.height;
                     final_height = heads.finalized.height;
@@ -41,10 +45,21 @@ pub(super) async fn run(node: Arc<Node>, stop: CancellationToken) -> Result<(), 
             pause(&stop, poll).await;
             continue;
         }
-        match node.da().read(height).await {
+        let read = tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            read = node.da().read(height) => read,
+        };
+        match read {
             Ok(block) => {
-                node.derive(block, final_height).await?;
-                backoff = FIRST_BACKOFF;
+                match node.derive(block, final_height).await {
+                    Ok(_) => backoff = FIRST_BACKOFF,
+                    // Going back in a reorg reads the layer, too.
+                    Err(NodeError::Da(error)) => {
+                        backoff = retry(&stop, error, backoff).await?;
+                        continue;
+                    }
+                    Err(error) => return Err(error),
+                }
                 if latest > height + PROGRESS && height.is_multiple_of(PROGRESS) {
                     info!(height, latest, "reading the da layer");
                 }

@@ -35,8 +35,9 @@ pub(super) async fn run(
             Ok((_connection, blocks)) => {
                 info!(%url, "following the sequencer's feed");
                 told = false;
-                backoff = FIRST_BACKOFF;
-                follow(&node, blocks, &stop).await?;
+                if follow(&node, blocks, &stop).await? {
+                    backoff = FIRST_BACKOFF;
+                }
             }
             Err(reason) if !told => {
                 told = true;
@@ -69,32 +70,35 @@ async fn subscribe(node: &Node, url: &str) -> Result<(WsClient, Subscription<Byt
     Ok((client, blocks))
 }
 
-/// Takes blocks until the connection ends or a block does not connect.
+/// Takes blocks until the connection ends or a block does not connect. Returns whether any was
+/// of use: a feed of refused blocks is not asked again at once.
 async fn follow(
     node: &Arc<Node>,
     mut blocks: Subscription<Bytes>,
     stop: &CancellationToken,
-) -> Result<(), NodeError> {
+) -> Result<bool, NodeError> {
+    let mut useful = false;
     loop {
         let next = tokio::select! {
-            () = stop.cancelled() => return Ok(()),
+            () = stop.cancelled() => return Ok(useful),
             next = blocks.next() => next,
         };
-        let Some(Ok(bytes)) = next else { return Ok(()) };
+        let Some(Ok(bytes)) = next else { return Ok(useful) };
         let Ok(fed) = FeedBlock::decode(&mut bytes.as_ref()) else {
             warn!("the sequencer's feed sent bytes that are no block; reconnecting");
-            return Ok(());
+            return Ok(useful);
         };
         let number = fed.claim.number;
         match take(node, fed, stop).await? {
-            Fed::Adopted | Fed::Known => {}
+            Fed::Adopted => useful = true,
+            Fed::Known => {}
             Fed::Later(reason) => {
                 debug!(number, %reason, "a block of the feed does not connect");
-                return Ok(());
+                return Ok(useful);
             }
             Fed::Refused(reason) => {
                 warn!(number, %reason, "refused a block of the feed; da decides");
-                return Ok(());
+                return Ok(useful);
             }
         }
     }

@@ -7,12 +7,15 @@ use causeway_chainspec::Span;
 use causeway_da::DaError;
 use causeway_da::codec::{self, EncodeOptions};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 
-use super::{longer, pause};
+use super::{MOST_BACKOFF, longer, pause};
 use crate::node::{Node, NodeError};
 
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
+
+/// Claims and bodies of one span, before compression.
+const SPAN_BYTES: usize = 4 * 1024 * 1024;
 
 /// What was posted and not yet derived.
 #[derive(Debug, Clone, Copy)]
@@ -32,22 +35,28 @@ pub(super) async fn run(node: Arc<Node>, stop: CancellationToken) -> Result<(), 
     };
     let interval = Duration::from_millis(node.spec().da.interval_ms.clamp(10, 60_000) / 2);
     let mut posted: Option<Posted> = None;
+    let mut most_bytes = SPAN_BYTES;
     let mut backoff = FIRST_BACKOFF;
     while !stop.is_cancelled() {
         posted = posted.filter(|posted| still_ahead(&node, posted));
         let from =
             posted.map_or(node.heads().borrow().safe.number, |posted| posted.last.number) + 1;
-        let Some(span) = node.span_from(from)? else {
+        let Some(span) = node.span_from(from, most_bytes)? else {
             pause(&stop, interval).await;
             continue;
         };
         let last = span.blocks.last().map(|block| block.claim.number).unwrap_or_default();
-        match submit(&node, &span, &key).await {
+        let submitted = tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            submitted = submit(&node, &span, &key) => submitted,
+        };
+        match submitted {
             Ok(da) => {
                 debug!(from, to = last, height = da.height, "posted a span");
                 let id = node.pipeline().snapshot().id(last)?;
                 posted = id.map(|last| Posted { last, height: da.height });
                 backoff = FIRST_BACKOFF;
+                most_bytes = (most_bytes * 2).min(SPAN_BYTES);
                 pause(&stop, interval).await;
             }
             Err(error) if error.is_temporary() => {
@@ -55,7 +64,15 @@ pub(super) async fn run(node: Arc<Node>, stop: CancellationToken) -> Result<(), 
                 pause(&stop, backoff).await;
                 backoff = longer(backoff);
             }
-            Err(error) => return Err(error.into()),
+            Err(DaError::TooLarge { bytes, most }) if span.blocks.len() > 1 => {
+                debug!(bytes, most, "a span is too large; cutting it in two");
+                most_bytes = (most_bytes / 2).max(1);
+            }
+            Err(error) => {
+                // Blocks wait and building pauses before they expire: a person has that long.
+                error!(%error, from, "the da layer does not take our blocks");
+                pause(&stop, MOST_BACKOFF).await;
+            }
         }
     }
     Ok(())
