@@ -10,12 +10,8 @@ lint:
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
 
 # Everything that can fail.
-test: e2e-install
+test:
     cargo test --workspace --all-targets
-
-# The pinned packages of the end-to-end tests (viem, ethers, cast, anvil, contracts).
-e2e-install:
-    npm ci --prefix tests/e2e
 
 # A devnet to play with.
 devnet *ARGS:
@@ -33,6 +29,6 @@ bless:
 deny:
     cargo deny check
 
-# Long runs; the result goes to docs/campaigns.md.
-campaign NAME *ARGS:
-    cargo test --release --workspace --test campaign -- {{NAME}} {{ARGS}}
+# Long runs (agreement, reorgs, kill); the result goes to docs/campaigns.md.
+campaign NAME *SIZE:
+    tests/campaign.sh {{NAME}} {{SIZE}}

@@ -152,12 +152,14 @@ pub fn seal_by(world: &World, claim: &Claim, key: &PrivateKeySigner) -> Seal {
     Seal { view: 0, proof: Bytes::copy_from_slice(&signature.as_bytes()) }
 }
 
-/// How many seeds a random test runs: `CAUSEWAY_CASES`, or so many.
-pub fn seeds(usual: u64) -> u64 {
-    match std::env::var("CAUSEWAY_CASES") {
-        Ok(text) => text.parse().expect("CAUSEWAY_CASES is a number"),
+/// The seeds of a random test: `CAUSEWAY_CASES` of them, or so many, from `CAUSEWAY_SEED` on.
+pub fn seeds(usual: u64) -> std::ops::Range<u64> {
+    let number = |name: &str, usual| match std::env::var(name) {
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")),
         Err(_) => usual,
-    }
+    };
+    let first: u64 = number("CAUSEWAY_SEED", 0);
+    first..first + number("CAUSEWAY_CASES", usual)
 }
 
 /// Drops a node and opens it again: what it promised before is still true.
