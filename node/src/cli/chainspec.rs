@@ -14,6 +14,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use eyre::{WrapErr, eyre};
 use serde_json::{Value, json};
 
+use super::print;
 use crate::exit::Exit;
 
 /// Why a spec file gave no spec.
@@ -70,15 +71,6 @@ pub fn write_lock(spec_path: &Path, lock: &Lock) -> eyre::Result<()> {
         std::fs::rename(&draft, &path)
     };
     write().wrap_err_with(|| format!("cannot write {}", path.display()))
-}
-
-/// Writes a result to standard output. A reader that has seen enough (`| head`) is no failure.
-pub(super) fn print(text: &str) -> eyre::Result<()> {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(()),
-    }
 }
 
 /// Check, show, compare and export chain specs.

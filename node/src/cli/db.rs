@@ -1,5 +1,6 @@
 //! `causeway db`: look at, check and unwind a datadir that no node uses.
 
+use std::fmt::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use causeway_execution::store::{Store, StoreConfig};
 use causeway_execution::{Pipeline, PipelineConfig};
 use clap::{Args, Subcommand};
 
-use super::load_spec;
+use super::{load_spec, print};
 use crate::config::{DEFAULT_CACHE_MIB, DEFAULT_HISTORY};
 use crate::exit::{CommandResult, Exit, ExitError};
 
@@ -19,7 +20,7 @@ pub struct Datadir {
     #[arg(long, env = "CAUSEWAY_CHAIN", default_value = "chain.toml")]
     pub chain: PathBuf,
     /// Directory of the node's data.
-    #[arg(long, env = "CAUSEWAY_DATADIR")]
+    #[arg(long, env = "CAUSEWAY_DATADIR", default_value = "data")]
     pub datadir: PathBuf,
     /// Keep the state of every block.
     #[arg(long)]
@@ -87,10 +88,11 @@ impl Db {
     pub fn run(self) -> CommandResult {
         match self.command {
             DbCommand::Stats { datadir } => {
-                println!("{:<24} {:>14} {:>16}", "table", "rows", "bytes");
+                let mut text = format!("{:<24} {:>14} {:>16}\n", "table", "rows", "bytes");
                 for table in datadir.store()?.stats()? {
-                    println!("{:<24} {:>14} {:>16}", table.name, table.rows, table.bytes);
+                    writeln!(text, "{:<24} {:>14} {:>16}", table.name, table.rows, table.bytes)?;
                 }
+                print(&text)?;
             }
             DbCommand::Verify { datadir } => {
                 // Open the pipeline first: it brings the store up to the end of the log.

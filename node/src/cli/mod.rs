@@ -9,6 +9,7 @@ pub mod new;
 pub mod run;
 pub mod status;
 
+use std::io::Write;
 use std::path::Path;
 
 use causeway_chainspec::{ChainSpec, Clock};
@@ -84,6 +85,15 @@ fn load_spec(path: &Path) -> Result<ChainSpec, ExitError> {
         tracing::warn!("{}: {warning}", path.display());
     }
     Ok(spec)
+}
+
+/// Writes a result to standard output. A reader that has seen enough (`| head`) is no failure.
+fn print(text: &str) -> eyre::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
 }
 
 /// Runs async work of a command to its end.

@@ -15,7 +15,8 @@ use clap::{Args, ValueEnum};
 use eyre::{WrapErr, bail, eyre};
 use serde_json::json;
 
-use super::chainspec::{parse_here, print};
+use super::chainspec::parse_here;
+use super::print;
 use crate::exit::Exit;
 
 /// Make a chain: chain.toml, node.toml and fresh keys in a new directory

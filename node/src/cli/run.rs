@@ -34,7 +34,7 @@ pub struct Run {
     #[arg(long, env = "CAUSEWAY_NODE")]
     node: Option<PathBuf>,
     /// Directory of the node's data.
-    #[arg(long, env = "CAUSEWAY_DATADIR")]
+    #[arg(long, env = "CAUSEWAY_DATADIR", default_value = "data")]
     datadir: PathBuf,
     /// What the node does.
     #[arg(long, env = "CAUSEWAY_ROLE", value_enum)]

@@ -1,12 +1,14 @@
 //! `causeway status`: where a running node stands, asked over its JSON-RPC.
 
+use std::fmt::Write;
+
 use clap::Args;
 use jsonrpsee::core::client::ClientT;
 use jsonrpsee::http_client::HttpClientBuilder;
 use jsonrpsee::rpc_params;
 use serde_json::Value;
 
-use super::block_on;
+use super::{block_on, print};
 use crate::exit::{CommandResult, Exit, ExitError};
 
 /// Show where a running node stands.
@@ -31,26 +33,29 @@ impl Status {
             let report = eyre::eyre!("{} does not answer: {error}; is the node running?", self.rpc);
             ExitError::new(Exit::Unreachable, report)
         })?;
+        let mut text = String::new();
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&status)?);
+            writeln!(text, "{status:#}")?;
         } else {
-            print(&status, "");
+            lines(&status, "", &mut text)?;
         }
+        print(&text)?;
         Ok(Exit::Success)
     }
 }
 
 /// One line a value; what is nested is indented under its name.
-fn print(value: &Value, indent: &str) {
-    let Value::Object(fields) = value else { return };
+fn lines(value: &Value, indent: &str, out: &mut String) -> std::fmt::Result {
+    let Value::Object(fields) = value else { return Ok(()) };
     for (name, value) in fields {
         match value {
             Value::Object(_) => {
-                println!("{indent}{name}");
-                print(value, &format!("{indent}  "));
+                writeln!(out, "{indent}{name}")?;
+                lines(value, &format!("{indent}  "), out)?;
             }
-            Value::String(text) => println!("{indent}{name:<12} {text}"),
-            other => println!("{indent}{name:<12} {other}"),
+            Value::String(text) => writeln!(out, "{indent}{name:<12} {text}")?,
+            other => writeln!(out, "{indent}{name:<12} {other}")?,
         }
     }
+    Ok(())
 }
