@@ -104,8 +104,9 @@ async fn nothing_acknowledged_is_lost() -> eyre::Result<()> {
     let datadir = dir.path().join("devnet");
     let acknowledged = Arc::new(Mutex::new(Vec::new()));
     for round in 0..kills.unwrap_or(KILLS) {
-        let devnet = Devnet::start(&datadir, &["--block-time", "20ms"])
-            .wrap_err_with(|| format!("start {round}"))?;
+        let arguments: &[&str] = if round == 0 { &["--block-time", "20ms"] } else { &[] };
+        let devnet =
+            Devnet::start(&datadir, arguments).wrap_err_with(|| format!("start {round}"))?;
         let loads: Vec<_> = (0..SENDERS)
             .map(|sender| tokio::spawn(load(devnet.endpoint("rpc"), sender, acknowledged.clone())))
             .collect();

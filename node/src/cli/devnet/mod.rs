@@ -37,15 +37,15 @@ pub struct Devnet {
     /// a free one is used and printed.
     #[arg(long, default_value = "127.0.0.1:8545")]
     http: SocketAddr,
-    /// VM of a new devnet.
-    #[arg(long, default_value = "evm")]
-    vm: String,
-    /// Chain id of a new devnet.
-    #[arg(long, default_value_t = 901)]
-    chain_id: u64,
-    /// Block time of a new devnet.
-    #[arg(long, default_value = "250ms")]
-    block_time: String,
+    /// VM of a new devnet: evm if not given.
+    #[arg(long)]
+    vm: Option<String>,
+    /// Chain id of a new devnet: 901 if not given.
+    #[arg(long)]
+    chain_id: Option<u64>,
+    /// Block time of a new devnet: 250ms if not given.
+    #[arg(long)]
+    block_time: Option<String>,
     /// Form of log lines.
     #[arg(long, value_enum, default_value_t)]
     log: LogFormat,

@@ -26,9 +26,9 @@ use crate::tasks::{self, Running};
 pub(super) struct Options {
     pub(super) dir: PathBuf,
     pub(super) http: SocketAddr,
-    pub(super) vm: String,
-    pub(super) chain_id: u64,
-    pub(super) block_time: String,
+    pub(super) vm: Option<String>,
+    pub(super) chain_id: Option<u64>,
+    pub(super) block_time: Option<String>,
 }
 
 /// Runs a devnet until a signal or a failure.
@@ -61,17 +61,32 @@ pub(super) async fn run(options: Options) -> CommandResult {
     }
 }
 
-/// The spec of the directory; written first if it is new.
+/// The spec of the directory; written first if it is new. What was chosen for a new devnet must
+/// hold for an old one, too.
 fn open_spec(options: &Options, now_ms: u64) -> Result<Arc<ChainSpec>, ExitError> {
     let path = options.dir.join("chain.toml");
-    if !path.exists() {
-        let (id, vm) = (options.chain_id, &options.vm);
+    let new = !path.exists();
+    if new {
+        let (id, vm) = (options.chain_id.unwrap_or(901), options.vm.as_deref().unwrap_or("evm"));
         let mut template = Template::devnet("alpha", id, vm, Keys::DEV, now_ms);
-        template.block_time.clone_from(&options.block_time);
+        if let Some(block_time) = &options.block_time {
+            template.block_time.clone_from(block_time);
+        }
         std::fs::write(&path, template.to_toml())
             .wrap_err_with(|| format!("cannot write {}", path.display()))?;
     }
-    Ok(Arc::new(load_spec(&path)?))
+    let spec = load_spec(&path)?;
+    let other_vm = options.vm.as_ref().is_some_and(|vm| *vm != spec.vm);
+    let other_id = options.chain_id.is_some_and(|id| id != spec.chain_id);
+    if other_vm || other_id || (!new && options.block_time.is_some()) {
+        let (dir, vm, id) = (options.dir.display(), &spec.vm, spec.chain_id);
+        let report = eyre!(
+            "the devnet in {dir} has vm {vm}, chain id {id} and its own block time; leave the flags \
+             out to go on with it, or add --fresh to start over"
+        );
+        return Err(ExitError::new(Exit::Spec, report));
+    }
+    Ok(Arc::new(spec))
 }
 
 async fn start_da(
