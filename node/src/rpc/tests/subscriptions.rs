@@ -143,3 +143,27 @@ async fn a_receipt_in_one_call() {
     assert_eq!(answer["error"]["code"], 4);
     assert_eq!(answer["error"]["data"], json!(late.hash));
 }
+
+#[tokio::test]
+async fn the_feed_sends_blocks_in_order_to_nodes_of_its_chain() {
+    let world = World::new(RpcConfig::default()).await;
+    let client = connect(&world).await;
+    let identity = crate::rpc::Backend::spec(&*world.node).identity();
+    let latest = world.node.heads.borrow().latest.number;
+    let feed = |identity: alloy_primitives::B256, from: u64| {
+        let params = rpc_params![identity, from];
+        client.subscribe::<Value, _>("rollup_subscribeFeed", params, "rollup_unsubscribeFeed")
+    };
+    let refused = feed(alloy_primitives::B256::ZERO, 1).await.unwrap_err().to_string();
+    assert!(refused.contains("compare your chain.toml"), "{refused}");
+
+    let mut blocks = feed(identity, 0).await.unwrap();
+    for number in 1..=latest {
+        let bytes = alloy_primitives::Bytes::from(number.to_be_bytes());
+        assert_eq!(next(&mut blocks).await, json!(bytes));
+    }
+    event(&world, false);
+    world.node.heads.send_modify(|heads| heads.latest.number = latest + 1);
+    let bytes = alloy_primitives::Bytes::from((latest + 1).to_be_bytes());
+    assert_eq!(next(&mut blocks).await, json!(bytes));
+}
