@@ -162,6 +162,7 @@ async fn the_feed_sends_blocks_in_order_to_nodes_of_its_chain() {
         let bytes = alloy_primitives::Bytes::from(number.to_be_bytes());
         assert_eq!(next(&mut blocks).await, json!(bytes));
     }
+    let _listening = world.node.blocks.subscribe();
     event(&world, false);
     world.node.heads.send_modify(|heads| heads.latest.number = latest + 1);
     let bytes = alloy_primitives::Bytes::from((latest + 1).to_be_bytes());
