@@ -3,6 +3,7 @@
 mod entry;
 mod segment;
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests;
 
 use std::fs::File;

@@ -160,10 +160,10 @@ fn junk_is_bounded_before_anything_runs() {
     let parent = newest(&pipeline);
     let claim = claim_on(&parent, parent.plan.claim.time_ms + 250);
     let good = transfer(0, 0, BOB, 1);
-    let mut body = BlockBody::default();
     // 30 million gas a block: room for 2857 candidates of 21,000 before both limits are used up.
-    body.candidates = vec![Bytes::from_static(b"junk"); 2857];
-    body.candidates.push(good.raw.clone());
+    let mut candidates = vec![Bytes::from_static(b"junk"); 2857];
+    candidates.push(good.raw.clone());
+    let body = BlockBody { inbound: vec![], candidates };
     let mut plan = BlockPlan::new(claim, body, vec![], &|_| None);
     plan.claim.candidates_root = plan.body.candidates_root();
     let block = pipeline.execute(plan.clone()).unwrap();
