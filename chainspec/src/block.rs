@@ -113,9 +113,13 @@ impl Decodable for AbandonReason {
     }
 }
 
+/// Most takeovers inside one another: an abandoned claim may itself have begun a term. Bounds the
+/// work and the stack that decoding a stranger's claim can take.
+pub const MAX_NESTED_TAKEOVERS: usize = 16;
+
 /// The justification of a new term: the first abandoned claim, whole, so that a fresh node can
 /// check the reason, and the DA block after which the parent was the safe head.
-#[derive(Debug, Clone, PartialEq, Eq, RlpEncodable, RlpDecodable)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Takeover {
     /// DA block R; the new term is its height.
     pub reference: DaRef,
@@ -152,22 +156,83 @@ pub struct Claim {
     pub takeover: Option<Takeover>,
 }
 
+/// Fields as one RLP list. Each is encoded once, not measured first: claims nest, and measuring
+/// at every level would double the work with each.
+fn encode_list(out: &mut dyn alloy_rlp::BufMut, fields: impl FnOnce(&mut Vec<u8>)) {
+    let mut payload = Vec::with_capacity(320);
+    fields(&mut payload);
+    alloy_rlp::Header { list: true, payload_length: payload.len() }.encode(out);
+    out.put_slice(&payload);
+}
+
+/// The fields of one RLP list, which must hold nothing else.
+fn decode_list<T>(
+    buf: &mut &[u8],
+    fields: impl FnOnce(&mut &[u8]) -> alloy_rlp::Result<T>,
+) -> alloy_rlp::Result<T> {
+    let mut payload = alloy_rlp::Header::decode_bytes(buf, true)?;
+    let value = fields(&mut payload)?;
+    if payload.is_empty() { Ok(value) } else { Err(alloy_rlp::Error::UnexpectedLength) }
+}
+
 /// An optional value as an RLP list of none or one.
 fn encode_option<T: Encodable>(value: Option<&T>, out: &mut dyn alloy_rlp::BufMut) {
-    let payload_length = value.map_or(0, Encodable::length);
-    alloy_rlp::Header { list: true, payload_length }.encode(out);
-    if let Some(value) = value {
-        value.encode(out);
+    encode_list(out, |payload| {
+        if let Some(value) = value {
+            value.encode(payload);
+        }
+    });
+}
+
+fn decode_option<T>(
+    buf: &mut &[u8],
+    decode: impl FnOnce(&mut &[u8]) -> alloy_rlp::Result<T>,
+) -> alloy_rlp::Result<Option<T>> {
+    decode_list(
+        buf,
+        |payload| {
+            if payload.is_empty() { Ok(None) } else { decode(payload).map(Some) }
+        },
+    )
+}
+
+impl Takeover {
+    fn encode_fields(&self, out: &mut Vec<u8>) {
+        self.reference.encode(out);
+        self.abandoned.encode(out);
+        self.reason.encode(out);
+    }
+
+    fn decode_nested(buf: &mut &[u8], depth: usize) -> alloy_rlp::Result<Self> {
+        if depth >= MAX_NESTED_TAKEOVERS {
+            return Err(alloy_rlp::Error::Custom("too many takeovers inside one another"));
+        }
+        decode_list(buf, |fields| {
+            Ok(Self {
+                reference: Decodable::decode(fields)?,
+                abandoned: Box::new(Claim::decode_nested(fields, depth + 1)?),
+                reason: Decodable::decode(fields)?,
+            })
+        })
     }
 }
 
-fn decode_option<T: Decodable>(buf: &mut &[u8]) -> alloy_rlp::Result<Option<T>> {
-    let mut payload = alloy_rlp::Header::decode_bytes(buf, true)?;
-    if payload.is_empty() {
-        return Ok(None);
+impl Encodable for Takeover {
+    fn encode(&self, out: &mut dyn alloy_rlp::BufMut) {
+        encode_list(out, |fields| self.encode_fields(fields));
     }
-    let value = T::decode(&mut payload)?;
-    if payload.is_empty() { Ok(Some(value)) } else { Err(alloy_rlp::Error::UnexpectedLength) }
+
+    fn length(&self) -> usize {
+        let mut out = Vec::with_capacity(320);
+        self.encode(&mut out);
+        out.len()
+    }
+}
+
+impl Decodable for Takeover {
+    fn decode(buf: &mut &[u8]) -> alloy_rlp::Result<Self> {
+        Self::decode_nested(buf, 0)
+    }
 }
 
 impl Claim {
@@ -211,37 +276,39 @@ impl Claim {
 
 impl Encodable for Claim {
     fn encode(&self, out: &mut dyn alloy_rlp::BufMut) {
-        let mut fields = Vec::with_capacity(320);
-        self.encode_fields(&mut fields);
-        alloy_rlp::Header { list: true, payload_length: fields.len() }.encode(out);
-        out.put_slice(&fields);
+        encode_list(out, |fields| self.encode_fields(fields));
     }
 
     fn length(&self) -> usize {
-        let mut fields = Vec::with_capacity(320);
-        self.encode_fields(&mut fields);
-        fields.len() + alloy_rlp::length_of_length(fields.len())
+        let mut out = Vec::with_capacity(320);
+        self.encode(&mut out);
+        out.len()
     }
 }
 
 impl Decodable for Claim {
     fn decode(buf: &mut &[u8]) -> alloy_rlp::Result<Self> {
-        let mut payload = alloy_rlp::Header::decode_bytes(buf, true)?;
-        let fields = &mut payload;
-        let claim = Self {
-            identity: Decodable::decode(fields)?,
-            number: Decodable::decode(fields)?,
-            term: Decodable::decode(fields)?,
-            parent: Decodable::decode(fields)?,
-            time_ms: Decodable::decode(fields)?,
-            origin: decode_option(fields)?,
-            cut: Decodable::decode(fields)?,
-            anchors: Decodable::decode(fields)?,
-            inbound_root: Decodable::decode(fields)?,
-            candidates_root: Decodable::decode(fields)?,
-            takeover: decode_option(fields)?,
-        };
-        if fields.is_empty() { Ok(claim) } else { Err(alloy_rlp::Error::UnexpectedLength) }
+        Self::decode_nested(buf, 0)
+    }
+}
+
+impl Claim {
+    fn decode_nested(buf: &mut &[u8], depth: usize) -> alloy_rlp::Result<Self> {
+        decode_list(buf, |fields| {
+            Ok(Self {
+                identity: Decodable::decode(fields)?,
+                number: Decodable::decode(fields)?,
+                term: Decodable::decode(fields)?,
+                parent: Decodable::decode(fields)?,
+                time_ms: Decodable::decode(fields)?,
+                origin: decode_option(fields, Origin::decode)?,
+                cut: Decodable::decode(fields)?,
+                anchors: Decodable::decode(fields)?,
+                inbound_root: Decodable::decode(fields)?,
+                candidates_root: Decodable::decode(fields)?,
+                takeover: decode_option(fields, |buf| Takeover::decode_nested(buf, depth))?,
+            })
+        })
     }
 }
 
@@ -291,7 +358,7 @@ pub struct Receipt {
     pub logs: Vec<Log>,
     /// For a deposit: the sender's nonce before it ran (OP receipt field `depositNonce`).
     pub deposit_nonce: u64,
-    /// The contract it created, if it did.
+    /// Where a creation puts its contract, whether or not it succeeded; `None` for a call.
     pub contract_address: Option<Address>,
 }
 

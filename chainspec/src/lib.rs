@@ -11,6 +11,8 @@ pub mod seal;
 pub mod spec;
 pub mod state;
 pub mod tx;
+#[cfg(test)]
+mod vectors;
 
 pub use batch::{DaEntry, DaRef, ForcedEntry, Span, SpanBlock};
 pub use block::{

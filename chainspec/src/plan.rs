@@ -80,7 +80,8 @@ pub struct BlockEnv {
     pub beneficiary: Address,
     /// Gas limit of the header.
     pub gas_limit: u64,
-    /// Gas this block may use: the header's limit or what the token bucket holds.
+    /// Gas this block may use: the header's limit or what the token bucket holds, the lesser;
+    /// more only if forced transactions need it.
     pub gas_available: u64,
     /// Bytes of transactions this block may include.
     pub bytes_available: u64,

@@ -1,1 +1,292 @@
-//! x
+//! Re-reads the order of blocks from DA: a pure function from cursor and DA block to steps.
+
+use alloy_primitives::B256;
+use alloy_rlp::{RlpDecodable, RlpEncodable};
+use causeway_chainspec::block::concat_hash;
+use causeway_chainspec::{
+    BlockBody, ChainSpec, Claim, DaEntry, DaRef, ForcedCut, ForcedEntry, Seal, SealContext, Span,
+    StateError,
+};
+
+use crate::SealError;
+use crate::lane::{Lane, TooLarge};
+use crate::rules::{ClaimError, DaPoint, DerivedAt, History, RuleError, Rules, Tip, floor_ms};
+
+#[cfg(test)]
+mod tests;
+
+/// Where derivation stands after a DA block: all it needs to go on from there. Stored as RLP, one
+/// record a DA height; an unwind goes back to an earlier record.
+#[derive(Debug, Clone, PartialEq, Eq, RlpEncodable, RlpDecodable)]
+pub struct Cursor {
+    /// The DA block read last.
+    pub da: DaRef,
+    /// Its time: its own or its parent's, whichever is later, ms.
+    pub time_ms: u64,
+    /// Claims below this time come too late, ms.
+    pub floor_ms: u64,
+    /// The safe head.
+    pub safe: Tip,
+    /// Forced entries no safe block has taken.
+    pub lane: Lane,
+}
+
+impl Cursor {
+    /// Where derivation starts: just before `first`, the DA block at `da.start` (at least 1).
+    /// Its record belongs to the height below, and must be stored like any other.
+    pub fn start(spec: &ChainSpec, genesis: &Claim, first: &DaEntry) -> Self {
+        Self {
+            da: DaRef { height: first.da.height.saturating_sub(1), hash: first.parent },
+            time_ms: first.time_ms,
+            floor_ms: first.time_ms.saturating_sub(spec.sequencer.window_ms),
+            safe: Tip::of(genesis),
+            lane: Lane { taken: genesis.cut.lane, ..Lane::default() },
+        }
+    }
+
+    /// What [`History::derived_at`] answers for this record.
+    pub fn derived_at(&self) -> DerivedAt {
+        DerivedAt {
+            hash: self.da.hash,
+            floor_ms: self.floor_ms,
+            safe_number: self.safe.number,
+            safe_claim: self.safe.claim,
+        }
+    }
+}
+
+/// One block to make safe. A node promotes the block it has if the claim hash is the same, and
+/// otherwise unwinds to the parent and executes this.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// The claim.
+    pub claim: Claim,
+    /// Its hash.
+    pub hash: B256,
+    /// What it commits to.
+    pub body: BlockBody,
+    /// Forced entries it takes, in lane order.
+    pub forced: Vec<ForcedEntry>,
+    /// The seal, on the last claim of a span.
+    pub seal: Option<Seal>,
+    /// True if derivation made the block itself, because nobody posted one in time.
+    pub derived: bool,
+}
+
+/// Something on DA that derivation did not use: counted and logged, never an error.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Dropped {
+    /// A span of another chain.
+    #[error("span of the chain {0}")]
+    Foreign(B256),
+    /// A span without blocks.
+    #[error("span without blocks")]
+    Empty,
+    /// A span all of which is safe already.
+    #[error("span up to block {0} is safe already")]
+    Known(u64),
+    /// Neither the span's first parent nor one of its claims is the safe head.
+    #[error("span on {first_parent} does not connect to the safe head {safe}")]
+    Unconnected {
+        /// Parent of its first claim.
+        first_parent: B256,
+        /// Claim hash of the safe head.
+        safe: B256,
+    },
+    /// The seal over its last claim does not count.
+    #[error("span up to block {number}: {error}")]
+    Seal {
+        /// Number of its last claim.
+        number: u64,
+        /// Why.
+        error: SealError,
+    },
+    /// A claim is invalid: it ends its span, earlier ones stand.
+    #[error("claim {number}: {error}")]
+    Claim {
+        /// Its number.
+        number: u64,
+        /// The rule it breaks.
+        error: ClaimError,
+    },
+    /// A forced entry no block can hold.
+    #[error(transparent)]
+    Forced(#[from] TooLarge),
+}
+
+/// Why a DA block could not be derived: the caller's mistake or its store, never the data.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DeriveError {
+    /// The DA block is not the one after the cursor's: the DA chain changed, unwind first.
+    #[error("DA block {} does not follow {} {}", have.height, want.height, want.hash)]
+    NotNext {
+        /// The block given.
+        have: DaRef,
+        /// The block the cursor stands on.
+        want: DaRef,
+    },
+    /// This node's own records cannot be read.
+    #[error(transparent)]
+    History(#[from] StateError),
+}
+
+/// What one DA block means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Derived {
+    /// Blocks that become safe, in order.
+    pub steps: Vec<Step>,
+    /// Where derivation stands after it.
+    pub cursor: Cursor,
+    /// What was not used, in the order it was found.
+    pub dropped: Vec<Dropped>,
+}
+
+/// Checks a seal; [`crate::Sequencer::verify`] of the chain's mode.
+pub type VerifySeal<'a> = &'a dyn Fn(&SealContext, &Claim, &Seal) -> Result<(), SealError>;
+
+/// Derives one DA block: its forced entries enter the lane, then its spans in DA order, then one
+/// run of derived blocks if the safe head is below the floor. Pure: the same cursor, entry and
+/// history give the same steps on every node, whatever it saw before.
+pub fn derive(
+    spec: &ChainSpec,
+    cursor: &Cursor,
+    entry: &DaEntry,
+    history: &dyn History,
+    verify_seal: VerifySeal<'_>,
+) -> Result<Derived, DeriveError> {
+    let want = cursor.da;
+    if Some(entry.da.height) != want.height.checked_add(1) || entry.parent != want.hash {
+        return Err(DeriveError::NotNext { have: entry.da, want });
+    }
+    let time_ms = entry.time_ms.max(cursor.time_ms);
+    let at = DaPoint {
+        da: entry.da,
+        time_ms,
+        floor_ms: floor_ms(spec, time_ms, cursor.time_ms, cursor.floor_ms),
+    };
+    let rules = Rules { spec, identity: spec.identity(), at, history, origins: None };
+    let context =
+        SealContext { identity: rules.identity, keys: spec.sequencer.keys_at(time_ms).to_vec() };
+    let mut deriver = Deriver {
+        rules,
+        context,
+        verify_seal,
+        tip: cursor.safe.clone(),
+        lane: cursor.lane.clone(),
+        steps: Vec::new(),
+        dropped: Vec::new(),
+    };
+    for bytes in &entry.forced {
+        if let Err(error) = deriver.lane.push(spec, at.da, time_ms, bytes.clone()) {
+            deriver.dropped.push(error.into());
+        }
+    }
+    for span in &entry.spans {
+        if let Some(dropped) = deriver.span(span)? {
+            deriver.dropped.push(dropped);
+        }
+    }
+    if deriver.tip.time_ms < at.floor_ms {
+        deriver.run();
+    }
+    let Deriver { tip: safe, lane, steps, dropped, .. } = deriver;
+    let cursor = Cursor { da: at.da, time_ms, floor_ms: at.floor_ms, safe, lane };
+    Ok(Derived { steps, cursor, dropped })
+}
+
+struct Deriver<'a> {
+    rules: Rules<'a>,
+    context: SealContext,
+    verify_seal: VerifySeal<'a>,
+    tip: Tip,
+    lane: Lane,
+    steps: Vec<Step>,
+    dropped: Vec<Dropped>,
+}
+
+impl Deriver<'_> {
+    /// Takes the claims of a span that follow the tip; says why it stopped short of the last.
+    fn span(&mut self, span: &Span) -> Result<Option<Dropped>, StateError> {
+        if span.identity != self.rules.identity {
+            return Ok(Some(Dropped::Foreign(span.identity)));
+        }
+        let (Some(first), Some(last)) = (span.blocks.first(), span.blocks.last()) else {
+            return Ok(Some(Dropped::Empty));
+        };
+        let start = if first.claim.parent == self.tip.claim {
+            0
+        } else {
+            let safe = self.tip.claim;
+            match span.blocks.iter().position(|block| block.claim.hash() == safe) {
+                Some(index) => index + 1,
+                None => {
+                    let first_parent = first.claim.parent;
+                    return Ok(Some(Dropped::Unconnected { first_parent, safe }));
+                }
+            }
+        };
+        let number = last.claim.number;
+        if start == span.blocks.len() {
+            return Ok(Some(Dropped::Known(number)));
+        }
+        if let Err(error) = (self.verify_seal)(&self.context, &last.claim, &span.seal) {
+            return Ok(Some(Dropped::Seal { number, error }));
+        }
+        for (index, block) in span.blocks.iter().enumerate().skip(start) {
+            let run = match self.rules.check(&self.tip, &self.lane, &block.claim, &block.body) {
+                Ok(run) => run,
+                Err(RuleError::Claim(error)) => {
+                    return Ok(Some(Dropped::Claim { number: block.claim.number, error }));
+                }
+                Err(RuleError::History(error)) => return Err(error),
+            };
+            let seal = (index + 1 == span.blocks.len()).then(|| span.seal.clone());
+            let (claim, body) = (block.claim.clone(), block.body.clone());
+            self.step(claim, body, run.entries, seal, false);
+        }
+        Ok(None)
+    }
+
+    /// The derived run: all due forced entries in as many blocks as limits need, one empty block
+    /// if none is due.
+    fn run(&mut self) {
+        let mut time_ms = self.rules.at.time_ms.max(self.tip.time_ms.saturating_add(1));
+        loop {
+            let run = self
+                .lane
+                .run(self.rules.spec, self.tip.cut.lane, time_ms)
+                .expect("the lane stands where the tip does: every step moves both");
+            let claim = Claim {
+                identity: self.rules.identity,
+                number: self.tip.number + 1,
+                term: self.tip.term,
+                parent: self.tip.claim,
+                time_ms,
+                origin: self.tip.origin,
+                cut: ForcedCut { da: self.rules.at.da, lane: run.position },
+                anchors: Vec::new(),
+                inbound_root: concat_hash(std::iter::empty()),
+                candidates_root: concat_hash(std::iter::empty()),
+                takeover: None,
+            };
+            self.step(claim, BlockBody::default(), run.entries, None, true);
+            if !run.full {
+                break;
+            }
+            time_ms += 1;
+        }
+    }
+
+    fn step(
+        &mut self,
+        claim: Claim,
+        body: BlockBody,
+        forced: Vec<ForcedEntry>,
+        seal: Option<Seal>,
+        derived: bool,
+    ) {
+        self.tip = Tip::of(&claim);
+        self.lane.take(self.tip.cut.lane);
+        self.steps.push(Step { hash: self.tip.claim, claim, body, forced, seal, derived });
+    }
+}

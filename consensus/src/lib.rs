@@ -7,12 +7,17 @@ pub mod plan;
 pub mod rules;
 pub mod single;
 
+#[cfg(test)]
+mod testkit;
+
 use std::sync::Arc;
 
 use alloy_primitives::{B256, Bytes};
 use alloy_signer_local::PrivateKeySigner;
 use async_trait::async_trait;
-use causeway_chainspec::{Block, BlockBody, ChainSpec, Claim, Clock, Heads, Seal, SealContext};
+use causeway_chainspec::{
+    Block, BlockBody, ChainSpec, Claim, Clock, Heads, Seal, SealContext, SealTuple,
+};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -116,8 +121,12 @@ pub trait Chain: Send + Sync {
     async fn verify(&self, parent: B256, proposal: &Proposal) -> Verdict;
 
     /// Makes a built or verified block the child of its parent: durable, then visible; siblings
-    /// are dropped. Idempotent for the same claim. The last-signed record is durable with it.
+    /// are dropped. Idempotent for the same claim. The last-signed record (the claim's term and
+    /// number, the seal's view) is durable with it, in one piece.
     async fn commit(&self, claim: B256, seal: Seal) -> Result<(), ChainError>;
+
+    /// The newest tuple that a commit of this node made durable, in this run or before.
+    fn last_signed(&self) -> Option<SealTuple>;
 
     /// The heads; also says when derivation replaced blocks.
     fn heads(&self) -> watch::Receiver<Heads>;

@@ -93,6 +93,9 @@ pub enum DaError {
     /// The section of the spec or of the node's settings is wrong.
     #[error("da settings: {0}")]
     Config(String),
+    /// This process's own files failed: it must stop, since what the disk holds is unknown.
+    #[error("da storage failed: {0}")]
+    Storage(String),
 }
 
 impl DaError {

@@ -46,7 +46,7 @@ pub(crate) struct Room {
 
 impl Room {
     pub(crate) fn new(env: &BlockEnv) -> Self {
-        Self { gas: env.gas_available.min(env.gas_limit), bytes: env.bytes_available }
+        Self { gas: env.gas_available, bytes: env.bytes_available }
     }
 
     /// Whether a signed transaction may still ask for its whole gas limit.

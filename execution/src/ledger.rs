@@ -281,3 +281,52 @@ impl Book<'_> {
         StateDiff { accounts: accounts.collect(), ..Default::default() }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use alloy_consensus::{SignableTransaction, TxEip2930, TxEip7702};
+    use alloy_eips::eip2930::{AccessList, AccessListItem};
+    use alloy_primitives::{B256, Signature};
+
+    use super::*;
+
+    fn reason(envelope: TxEnvelope, fork: Fork) -> Option<SkipReason> {
+        let env = BlockEnv {
+            chain_id: 1,
+            number: 1,
+            time_ms: 0,
+            fork,
+            beneficiary: Address::ZERO,
+            gas_limit: 1 << 30,
+            gas_available: 1 << 30,
+            bytes_available: 1 << 20,
+            base_fee: 1,
+            mix_hash: B256::ZERO,
+        };
+        let (raw, hash, sender) = (Bytes::new(), B256::ZERO, Address::ZERO);
+        Ledger.check(&Tx { raw, hash, sender, envelope }, &env).err()
+    }
+
+    #[test]
+    fn what_needs_a_machine_is_refused_before_it_is_taken() {
+        let sign = Signature::test_signature;
+        let to = TxKind::Call(Address::ZERO);
+        let plain = TxEip2930 { chain_id: 1, gas_limit: 50_000, to, ..Default::default() };
+        let envelope = |tx: TxEip2930| TxEnvelope::Eip2930(tx.into_signed(sign()));
+        assert_eq!(reason(envelope(plain.clone()), Fork::Prague), None);
+        let item = AccessListItem { address: Address::ZERO, storage_keys: Vec::new() };
+        let listed = TxEip2930 { access_list: AccessList(vec![item]), ..plain.clone() };
+        let unsupported = |what| Some(SkipReason::Unsupported(what));
+        assert_eq!(reason(envelope(listed), Fork::Prague), unsupported("access lists"));
+        let creation = TxEip2930 { to: TxKind::Create, ..plain.clone() };
+        assert_eq!(reason(envelope(creation), Fork::Prague), unsupported("creation"));
+        let authorize = TxEip7702 { chain_id: 1, gas_limit: 50_000, ..Default::default() };
+        let authorize = || TxEnvelope::Eip7702(authorize.clone().into_signed(sign()));
+        assert_eq!(reason(authorize(), Fork::Prague), unsupported("authorizations"));
+        assert_eq!(reason(authorize(), Fork::Cancun), Some(TxError::Type.into()));
+        let big = TxEip2930 { gas_limit: (1 << 24) + 1, ..plain };
+        let cap = SkipReason::GasLimit { have: (1 << 24) + 1, most: 1 << 24 };
+        assert_eq!(reason(envelope(big), Fork::Osaka), Some(cap));
+    }
+}

@@ -1,1 +1,11 @@
-//! x
+//! Wiring, and what people touch: the node, its command line and its JSON-RPC.
+
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod devkeys;
+pub mod exit;
+pub mod logging;
+pub mod node;
+pub mod rpc;
+pub mod tasks;

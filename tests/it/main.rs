@@ -1,3 +1,14 @@
-//! The one integration binary.
+//! The integration tests, in one binary.
 
+#![allow(clippy::unwrap_used, reason = "a test that unwraps wrongly fails, as it should")]
+
+mod agreement;
+mod bad_da;
+mod e2e;
+mod fork_choice;
+mod kill;
+mod modules;
+mod reorgs;
 mod seams;
+mod spans;
+mod tidy;

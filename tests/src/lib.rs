@@ -1,1 +1,12 @@
-//! x
+//! What the tests share: worlds of nodes in one process, a clock turned by hand, small tools.
+
+pub mod clock;
+pub mod contracts;
+pub mod drive;
+pub mod fake_chain;
+pub mod keys;
+pub mod process;
+pub mod toy_bft;
+pub mod toy_ordered;
+pub mod txs;
+pub mod world;

@@ -1,8 +1,37 @@
 //! `chain.toml`, resolved: every value that two nodes of one chain must share, and how it hashes.
 
+pub mod check;
+pub mod diff;
+pub mod export;
+pub mod lock;
+pub mod presets;
+pub mod units;
+
+mod effective;
+mod file;
+mod genesis;
+mod hash;
+mod issue;
+#[cfg(test)]
+mod noise;
+mod parse;
+mod resolve;
+mod shape;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 
 use alloy_primitives::{Address, B256, Bytes, U256};
+
+pub use file::schema;
+pub use genesis::{DETERMINISTIC_DEPLOYER, DETERMINISTIC_DEPLOYER_CODE, creation_code};
+pub use hash::{IdentityMemo, SYSTEM_VERSION};
+#[cfg(test)]
+pub(crate) use hash::{identity_preimage, rules_preimage};
+pub use issue::{Invalid, Issue, Severity};
+pub use lock::Lock;
+pub use parse::{Inputs, ReadFile, parse};
 
 /// Rules of the EVM in force, in order. Own chains start at `Prague`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -16,7 +45,10 @@ pub enum Fork {
 }
 
 /// What the chain is for; decides which safety checks apply.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
 #[allow(missing_docs)]
 pub enum Kind {
     Devnet,
@@ -55,6 +87,8 @@ pub struct ChainSpec {
     pub metalayer: MetalayerSpec,
     /// Endpoints for wallets and lists; in no hash.
     pub public: Public,
+    /// The identity, once computed.
+    pub memo: IdentityMemo,
 }
 
 /// Budgets of a block and of time.
@@ -214,14 +248,53 @@ impl ChainSpec {
             .map_or(Fork::Prague, |(fork, _)| *fork)
     }
 
-    /// Chain identity: hash of the genesis part of the spec, fixed for ever.
+    /// Chain identity: hash of the genesis part of the spec, fixed for ever. Computed once for a
+    /// value: do not change a spec after asking it; a clone computes its own.
     pub fn identity(&self) -> B256 {
-        B256::ZERO
+        self.memo.get(|| hash::identity(self))
     }
 
-    /// Rules hash: hash of the consensus part in force at `time_ms`.
-    pub fn rules_hash(&self, _time_ms: u64) -> B256 {
-        B256::ZERO
+    /// Rules hash: hash of the consensus part in force at `time_ms`. Cheap: a few hundred bytes.
+    pub fn rules_hash(&self, time_ms: u64) -> B256 {
+        hash::rules(self, time_ms)
+    }
+
+    /// The spec as a `chain.toml` with every default written out: it reads back as the same spec.
+    pub fn to_toml(&self) -> String {
+        effective::to_toml(self)
+    }
+
+    /// As [`ChainSpec::to_toml`], in JSON.
+    pub fn to_json(&self) -> serde_json::Value {
+        effective::to_json(self)
+    }
+}
+
+impl Fork {
+    /// Every fork, in order.
+    pub const ALL: [Fork; 5] =
+        [Fork::Paris, Fork::Shanghai, Fork::Cancun, Fork::Prague, Fork::Osaka];
+
+    /// Name, as in `execution.forks`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Paris => "paris",
+            Self::Shanghai => "shanghai",
+            Self::Cancun => "cancun",
+            Self::Prague => "prague",
+            Self::Osaka => "osaka",
+        }
+    }
+}
+
+impl Kind {
+    /// Name, as in `chain.kind`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Devnet => "devnet",
+            Self::Testnet => "testnet",
+            Self::Mainnet => "mainnet",
+        }
     }
 }
 

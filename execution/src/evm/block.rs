@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use alloy_primitives::{Address, Bytes, Log, U256};
+use alloy_consensus::Transaction;
+use alloy_primitives::{Bytes, Log, U256};
 use causeway_chainspec::{BlockEnv, CallOutcome, Receipt, SkipReason, Tx, TxEnvelope};
 use revm::context_interface::result::{EVMError, ExecutionResult};
 
@@ -55,7 +56,6 @@ struct Effect {
     gas_used: u64,
     output: Bytes,
     logs: Vec<Log>,
-    created: Option<Address>,
     /// For a deposit: the sender's nonce before.
     deposit_nonce: u64,
 }
@@ -63,15 +63,12 @@ struct Effect {
 impl Effect {
     fn new(result: ExecutionResult, deposit_nonce: u64) -> Self {
         let (success, gas_used) = (result.is_success(), result.tx_gas_used());
-        let (output, logs, created) = match result {
-            ExecutionResult::Success { output, logs, .. } => {
-                let created = output.address().copied();
-                (output.into_data(), logs, created)
-            }
-            ExecutionResult::Revert { output, .. } => (output, Vec::new(), None),
-            ExecutionResult::Halt { .. } => (Bytes::new(), Vec::new(), None),
+        let (output, logs) = match result {
+            ExecutionResult::Success { output, logs, .. } => (output.into_data(), logs),
+            ExecutionResult::Revert { output, .. } => (output, Vec::new()),
+            ExecutionResult::Halt { .. } => (Bytes::new(), Vec::new()),
         };
-        Self { success, gas_used, output, logs, created, deposit_nonce }
+        Self { success, gas_used, output, logs, deposit_nonce }
     }
 }
 
@@ -130,7 +127,6 @@ impl Block<'_> {
                     gas_used: self.engine.ctx.tx.gas_limit,
                     output: Bytes::new(),
                     logs: Vec::new(),
-                    created: None,
                     deposit_nonce: nonce,
                 })
             }
@@ -156,6 +152,8 @@ impl Block<'_> {
 
     fn include(&mut self, index: usize, tx: &Tx, effect: Effect) {
         self.room.take(tx, effect.gas_used);
+        let nonce = if tx.is_deposit() { effect.deposit_nonce } else { tx.envelope.nonce() };
+        let created = tx.envelope.kind().is_create().then(|| tx.sender.create(nonce));
         let output = &mut self.output;
         output.gas_used = output.gas_used.saturating_add(effect.gas_used);
         output.included.push(index);
@@ -165,7 +163,7 @@ impl Block<'_> {
             cumulative_gas_used: output.gas_used,
             logs: effect.logs,
             deposit_nonce: effect.deposit_nonce,
-            contract_address: effect.created,
+            contract_address: created,
         });
         if tx.is_deposit() {
             output.outcomes.push(CallOutcome {

@@ -1,3 +1,5 @@
+//! The log: torn, damaged, failing, truncated.
+
 use std::sync::Barrier;
 
 use alloy_primitives::{Address, B256, Bytes, hex};

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use alloy_consensus::Transaction;
 use alloy_consensus::proofs::{calculate_receipt_root, ordered_trie_root_with_encoder};
 use alloy_primitives::{Address, B256, Bloom, U256, address};
 use causeway_chainspec::block::{Outcome, concat_hash, header, requests_hash};
@@ -83,6 +84,26 @@ struct Admitted {
     skipped: Vec<(usize, SkipReason)>,
 }
 
+/// Forced entries are taken out of the lane by the claim, so the block has room for them whatever
+/// earlier blocks used of the buckets, and after the protocol's own calls.
+fn make_room(env: &mut BlockEnv, plan: &BlockPlan, calls: &[Arc<Tx>]) {
+    let forced = plan.candidates.iter().take(plan.forced.len());
+    let forced: Vec<_> = forced
+        .filter_map(|candidate| match candidate {
+            Candidate::Tx(tx) => Some(tx),
+            Candidate::Invalid(..) => None,
+        })
+        .collect();
+    if forced.is_empty() {
+        return;
+    }
+    let gas = forced.iter().copied().chain(calls).map(|tx| tx.envelope.gas_limit());
+    let gas = gas.fold(0, u64::saturating_add);
+    let bytes = forced.iter().map(|tx| tx.raw.len() as u64).sum();
+    env.gas_available = env.gas_available.max(gas);
+    env.bytes_available = env.bytes_available.max(bytes);
+}
+
 impl Rules {
     /// Runs a plan on its parent's state. Reads nothing else, so that equal plans give equal runs.
     pub(super) fn run(
@@ -97,8 +118,10 @@ impl Rules {
             return Err(ExecutionError::Broken(format!("plan {number} is not on its parent")));
         }
         let state = &parent.state;
-        let env = system::env(&self.spec, state, claim.number, claim.time_ms, claim.mix_hash())?;
+        let mut env =
+            system::env(&self.spec, state, claim.number, claim.time_ms, claim.mix_hash())?;
         let opened = system::open(&self.modules, parent.id, state, plan)?;
+        make_room(&mut env, plan, &opened.calls);
         let mut admitted = self.admit(plan, &env);
         let calls = opened.calls.len();
         let mut txs = [opened.calls.as_slice(), admitted.txs.as_slice()].concat();

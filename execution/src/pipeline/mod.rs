@@ -12,7 +12,7 @@ pub(crate) mod testing;
 #[allow(clippy::unwrap_used)]
 mod tests;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use alloy_primitives::{B256, Bytes, U256};
@@ -35,6 +35,11 @@ pub use snapshot::Snapshot;
 const MAX_EXECUTED: usize = 64;
 /// The store's file in the datadir.
 const STORE_FILE: &str = "state.redb";
+
+/// Where the store of a datadir lies.
+pub fn store_path(datadir: &Path) -> PathBuf {
+    datadir.join(STORE_FILE)
+}
 
 /// How to open a pipeline.
 #[derive(Clone)]
@@ -213,7 +218,7 @@ impl Pipeline {
         std::fs::create_dir_all(&datadir)
             .map_err(|error| ExecutionError::Storage(format!("{}: {error}", datadir.display())))?;
         let identity = spec.identity();
-        let path = datadir.join(STORE_FILE);
+        let path = store_path(&datadir);
         let vm = crate::open(&spec)?;
         let store =
             Store::open(&path, StoreConfig { identity, archive, history_blocks, cache_bytes })?;
@@ -250,6 +255,11 @@ impl Pipeline {
     ) -> Result<BlockEnv, ExecutionError> {
         let parent = self.core.parent(parent)?;
         Ok(system::env(&self.core.rules.spec, &parent.state, number, time_ms, mix_hash)?)
+    }
+
+    /// A block by claim hash, committed or only executed.
+    pub fn block(&self, claim: B256) -> Result<Option<Arc<Block>>, ExecutionError> {
+        self.core.known(claim)
     }
 
     /// Executes a plan whose parent is committed or executed. Cached by claim hash.
@@ -466,9 +476,14 @@ impl Pipeline {
         Snapshot { picture: self.core.picture(), spec: self.core.rules.spec.clone() }
     }
 
-    /// Writes everything to the store, so that the next start replays nothing.
-    pub fn close(self) -> Result<(), ExecutionError> {
+    /// Writes everything to the store, so that a start from here replays nothing.
+    pub fn flush(&self) -> Result<(), ExecutionError> {
         self.persist.flush()?;
         self.core.healthy()
+    }
+
+    /// [`Pipeline::flush`], and lets go of the datadir.
+    pub fn close(self) -> Result<(), ExecutionError> {
+        self.flush()
     }
 }

@@ -1,3 +1,5 @@
+//! What the protocol does in every block.
+
 use std::collections::BTreeMap;
 
 use alloy_primitives::Bytes;

@@ -1,3 +1,5 @@
 //! One contract suite per seam, run over every implementation in its table.
 
+mod da;
+mod sequencer;
 mod vm;

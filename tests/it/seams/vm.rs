@@ -1,4 +1,5 @@
 //! What every VM promises: one suite, run over the table of VMs.
+#![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -73,6 +74,7 @@ fn spec() -> ChainSpec {
         genesis: GenesisSpec { time_ms: 0, alloc: BTreeMap::new(), preinstalls: Vec::new() },
         metalayer: MetalayerSpec { enabled: false, domain: 4242 },
         public: Public::default(),
+        memo: Default::default(),
     }
 }
 

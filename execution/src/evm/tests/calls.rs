@@ -111,7 +111,8 @@ fn overrides_lie_over_the_snapshot() {
     let to = addr(0x10);
     let read = returning(&[PUSH0, SLOAD, PUSH1, 1, SLOAD, PUSH1, 100, MUL, ADD]);
     state.contract(to, read.clone());
-    (state.set(to, 0, 3), state.set(to, 1, 4));
+    state.set(to, 0, 3);
+    state.set(to, 1, 4);
     let value = |state: &Memory, overrides: StateDiff| {
         let call = Call { to: to.into(), gas_limit: 100_000, overrides, ..Default::default() };
         U256::from_be_slice(&try_call(state, &call).unwrap().output).to::<u64>()

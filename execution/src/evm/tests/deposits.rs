@@ -67,7 +67,7 @@ fn a_creation_uses_the_nonce_it_reports() {
     ];
     let output = advance(&mut state, Fork::Prague, &txs);
     let created: Vec<_> = output.receipts.iter().map(|receipt| receipt.contract_address).collect();
-    assert_eq!(created, [None, Some(addr(1).create(1)), None]);
+    assert_eq!(created, [None, Some(addr(1).create(1)), Some(addr(1).create(2))]);
     assert_eq!(account(&output, addr(1)).nonce, 3);
 }
 

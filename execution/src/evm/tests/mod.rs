@@ -1,4 +1,5 @@
 //! A chain state in memory, hand-made transactions and hand-made bytecode for the EVM's tests.
+#![allow(clippy::unwrap_used)]
 
 mod calls;
 mod contracts;
@@ -190,7 +191,7 @@ pub(super) fn run(state: &Memory, env: &BlockEnv, txs: &[Arc<Tx>]) -> BlockOutpu
     Evm::default().execute(state, env, txs, &Stop::never()).unwrap()
 }
 
-/// Runs a block on Prague in which nothing is skipped, applies it, and checks the supply.
+/// Runs a block in which nothing is skipped, applies it, and checks the supply.
 pub(super) fn advance(state: &mut Memory, fork: Fork, txs: &[Arc<Tx>]) -> BlockOutput {
     let before = state.supply();
     let output = run(state, &env(fork), txs);

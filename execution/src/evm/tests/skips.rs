@@ -122,8 +122,13 @@ fn types_belong_to_forks_and_vms() {
         ..Default::default()
     };
     let authorize = unsigned(addr(1), TxEnvelope::Eip7702(signed(authorize)));
-    let access =
-        TxEip2930 { chain_id: CHAIN, gas_limit: 30_000, gas_price: 10, ..Default::default() };
+    let access = TxEip2930 {
+        chain_id: CHAIN,
+        gas_limit: 30_000,
+        gas_price: 10,
+        to: addr(9).into(),
+        ..Default::default()
+    };
     let access = unsigned(addr(1), TxEnvelope::Eip2930(signed(access)));
     let post = TxPostExec::new(PostExecPayload::default()).seal_slow();
     let post = unsigned(addr(1), TxEnvelope::PostExec(post));
@@ -150,7 +155,7 @@ fn osaka_caps_the_gas_of_a_transaction() {
     let big = edit(1, 0, addr(0x10).into(), 0, &[], |tx| tx.gas_limit = (1 << 24) + 1);
     let reason = SkipReason::GasLimit { have: (1 << 24) + 1, most: 1 << 24 };
     assert_eq!(Evm::default().check(&big, &env(Fork::Osaka)), Err(reason.clone()));
-    assert_eq!(run(&state, &env(Fork::Osaka), &[big.clone()]).skipped, [(0, reason)]);
+    assert_eq!(run(&state, &env(Fork::Osaka), std::slice::from_ref(&big)).skipped, [(0, reason)]);
     assert!(run(&state, &env(Fork::Prague), &[big]).skipped.is_empty());
 }
 

@@ -163,7 +163,7 @@ fn junk_is_bounded_before_anything_runs() {
     // 30 million gas a block: room for 2857 candidates of 21,000 before both limits are used up.
     let mut candidates = vec![Bytes::from_static(b"junk"); 2857];
     candidates.push(good.raw.clone());
-    let body = BlockBody { inbound: vec![], candidates };
+    let body = BlockBody { candidates, ..BlockBody::default() };
     let mut plan = BlockPlan::new(claim, body, vec![], &|_| None);
     plan.claim.candidates_root = plan.body.candidates_root();
     let block = pipeline.execute(plan.clone()).unwrap();

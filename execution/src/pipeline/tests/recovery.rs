@@ -138,7 +138,9 @@ fn a_damaged_or_foreign_datadir_is_refused() {
     assert!(matches!(error, ExecutionError::Damaged(_)), "a lost store: {error}");
     assert!(!dir.path().join(STORE_FILE).exists());
     let text = std::fs::read_to_string(dir.path().join("identity")).unwrap();
-    let other = text.replace(&B256::ZERO.to_string(), &B256::repeat_byte(1).to_string());
+    let ours = config(dir.path()).spec.identity().to_string();
+    let other = text.replace(&ours, &B256::repeat_byte(1).to_string());
+    assert_ne!(text, other);
     std::fs::write(dir.path().join("identity"), other).unwrap();
     let error = Pipeline::open(config(dir.path())).err().unwrap();
     assert!(matches!(error, ExecutionError::Datadir(_)), "another chain: {error}");

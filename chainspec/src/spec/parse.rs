@@ -1,0 +1,74 @@
+//! From the text of `chain.toml` to a checked spec, with every finding at once.
+
+use toml::de::DeTable;
+
+use super::file::{self, File};
+use super::issue::{Invalid, Issue, Report};
+use super::{ChainSpec, check, resolve, shape};
+
+/// Reads a file named in a spec, relative to it. The text of an error is shown to the user.
+pub type ReadFile<'a> = &'a dyn Fn(&str) -> Result<Vec<u8>, String>;
+
+/// What parsing needs besides the text.
+#[derive(Clone, Copy)]
+pub struct Inputs<'a> {
+    /// Reads `genesis.alloc_file` and the files of preinstalls.
+    pub read: ReadFile<'a>,
+    /// Names of the VMs in this binary; empty takes any name.
+    pub vms: &'a [&'a str],
+    /// Names of its DA backends, likewise.
+    pub layers: &'a [&'a str],
+    /// Names of its sequencers, likewise.
+    pub modes: &'a [&'a str],
+}
+
+impl Inputs<'_> {
+    /// For specs that name no files; any module name is taken.
+    pub const NONE: Inputs<'static> = Inputs {
+        read: &|_| Err("no files can be read here".to_owned()),
+        vms: &[],
+        layers: &[],
+        modes: &[],
+    };
+}
+
+/// Reads and checks a spec. Returns it with its warnings, or all errors and warnings; never
+/// panics, whatever the text.
+pub fn parse(text: &str, inputs: &Inputs<'_>) -> Result<(ChainSpec, Vec<Issue>), Invalid> {
+    let mut report = Report::default();
+    let spec = read(text, inputs, &mut report);
+    let failed = report.failed();
+    let issues = report.finish(text);
+    match spec {
+        Some(spec) if !failed => Ok((spec, issues)),
+        _ => Err(Invalid { issues }),
+    }
+}
+
+fn read(text: &str, inputs: &Inputs<'_>, report: &mut Report) -> Option<ChainSpec> {
+    let (_, errors) = DeTable::parse_recoverable(text);
+    for error in &errors {
+        report.syntax(text, error.span().map(|span| span.start), error.message());
+    }
+    if !errors.is_empty() {
+        return None;
+    }
+    let mut table: toml::Table = match toml::from_str(text) {
+        Ok(table) => table,
+        Err(error) => {
+            report.syntax(text, error.span().map(|span| span.start), error.message());
+            return None;
+        }
+    };
+    shape::check(&mut table, &file::schema(), "", report);
+    let file: File = match table.try_into() {
+        Ok(file) => file,
+        Err(error) => {
+            report.error("CS0004", "", error.to_string(), "see `causeway chainspec schema`");
+            return None;
+        }
+    };
+    let spec = resolve::resolve(file, inputs, report);
+    check::check(&spec, report);
+    Some(spec)
+}

@@ -1,0 +1,143 @@
+//! What is planned is accepted, whenever it is posted in time.
+
+use alloy_primitives::Bytes;
+use causeway_chainspec::SpanBlock;
+use proptest::prelude::*;
+
+use super::*;
+use crate::testkit::{INTERVAL, Node, T0, span, spec, tx};
+
+#[test]
+fn time_is_raised_above_the_parent() {
+    let node = Node::new(spec());
+    let parent = &node.cursor().safe;
+    let plan = plan(&node.spec, parent, node.cursor(), 5, None, vec![]).unwrap();
+    assert_eq!(plan.claim.time_ms, parent.time_ms + 1);
+    assert_eq!(plan.claim.number, 1);
+}
+
+#[test]
+fn candidates_fill_what_forced_entries_leave() {
+    let mut node = Node::new(spec());
+    node.da(T0 + 100, vec![], vec![vec![1; 3_000].into(), vec![2; 3_000].into()]);
+    node.idle_until(T0 + 2_000);
+    let txs: Vec<_> = (0..9).map(|nonce| tx(1, nonce, 1, 1, 900)).collect();
+    let size = txs[0].raw.len() as u64;
+    let plan = plan(&node.spec, &node.cursor().safe, node.cursor(), T0 + 2_001, None, txs).unwrap();
+    assert_eq!(plan.forced.len(), 2);
+    assert_eq!(plan.body.candidates.len() as u64, 4_000 / size);
+    assert_eq!(plan.candidates.len(), plan.forced.len() + plan.body.candidates.len());
+    assert!(plan.body.matches(&plan.claim));
+}
+
+#[test]
+fn a_parent_of_another_lane_is_refused() {
+    let mut node = Node::new(spec());
+    let before = node.cursor().clone();
+    node.da(T0 + 100, vec![], vec![vec![1; 10].into()]);
+    node.idle_until(T0 + 1_000);
+    let block = node.build(&node.cursor().safe, T0 + 1_000, None);
+    let tip = Tip::of(&block.claim);
+    assert_eq!(tip.cut.lane.count, 1);
+    let result = plan(&node.spec, &tip, &before, T0 + 1_001, None, vec![]);
+    assert_eq!(result.unwrap_err(), PlanError::LaneGone(1));
+}
+
+#[test]
+fn building_pauses_half_a_window_before_the_floor() {
+    let mut node = Node::new(spec());
+    let half = node.spec.sequencer.window_ms / 2;
+    node.idle_until(T0 + 1_000);
+    let floor = node.cursor().floor_ms;
+    assert_eq!(may_build(&node.spec, node.cursor(), None), Ok(()));
+    assert_eq!(may_build(&node.spec, node.cursor(), Some(floor + half)), Ok(()));
+    let paused = may_build(&node.spec, node.cursor(), Some(floor + half - 1));
+    assert!(matches!(paused, Err(ChainError::Paused(text)) if text.contains("expires in 3999 ms")));
+}
+
+#[derive(Debug, Clone)]
+enum Event {
+    /// So much later a DA block comes, with forced entries of these sizes; the poster's newest
+    /// `post` of 4 of the backlog is in it, from so many safe blocks back.
+    Da { gap: u64, forced: Vec<u16>, post: usize, overlap: usize },
+    /// So much later a block is built, on a view of DA so many blocks old.
+    Build { gap: u64, lag: usize, sizes: Vec<u16> },
+}
+
+fn events() -> impl Strategy<Value = Vec<Event>> {
+    let sizes = || prop::collection::vec(0..4_000u16, 0..4);
+    let da = (1..400u64, sizes(), 0..=4usize, 0..3usize)
+        .prop_map(|(gap, forced, post, overlap)| Event::Da { gap, forced, post, overlap });
+    let build = (0..200u64, 0..4usize, sizes()).prop_map(|(gap, lag, sizes)| Event::Build {
+        gap,
+        lag,
+        sizes,
+    });
+    prop::collection::vec(prop_oneof![da, build], 1..80)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    /// Random DA times and forced entries, also between planning and posting.
+    #[test]
+    fn what_is_planned_is_accepted(events in events()) {
+        let mut node = Node::new(spec());
+        let mut built: Vec<SpanBlock> = Vec::new();
+        let mut posted = 0;
+        let mut now = T0;
+        for (index, event) in events.into_iter().enumerate() {
+            match event {
+                Event::Build { gap, lag, sizes } => {
+                    now += gap;
+                    let newest = node.cursors.len() - 1;
+                    let cursor = &node.cursors[newest.saturating_sub(lag)];
+                    let parent = built.last().map_or_else(
+                        || node.cursors[0].safe.clone(),
+                        |block| Tip::of(&block.claim),
+                    );
+                    let known = lane_is_known(&node.spec, cursor, now.max(parent.time_ms + 1));
+                    let cursor = if known { cursor } else { node.cursor() };
+                    let txs: Vec<_> = sizes
+                        .iter()
+                        .map(|size| tx(1, index as u64, 1, 1, usize::from(*size)))
+                        .collect();
+                    // A view that is older than the parent's own is not used twice.
+                    let plan = plan(&node.spec, &parent, cursor, now, None, txs.clone())
+                        .or_else(|_| plan(&node.spec, &parent, node.cursor(), now, None, txs));
+                    let plan = plan.unwrap();
+                    built.push(SpanBlock { claim: plan.claim, body: plan.body });
+                }
+                Event::Da { gap, forced, post, overlap } => {
+                    now += gap;
+                    let stale = built
+                        .get(posted)
+                        .is_some_and(|block| now - block.claim.time_ms > 3_000);
+                    let waiting = built.len() - posted;
+                    let count = if stale { waiting } else { waiting * post / 4 };
+                    let from = posted.saturating_sub(overlap);
+                    let spans = match &built[from..posted + count] {
+                        [] => vec![],
+                        blocks => vec![span(&node.spec, blocks)],
+                    };
+                    posted += count;
+                    let forced: Vec<Bytes> = forced
+                        .iter()
+                        .map(|size| vec![index as u8; usize::from(*size)].into())
+                        .collect();
+                    node.da(now, spans, forced);
+                    prop_assert_eq!(node.last_error(), None);
+                }
+            }
+        }
+        if posted < built.len() {
+            let rest = span(&node.spec, &built[posted..]);
+            node.da(now + INTERVAL, vec![rest], vec![]);
+            prop_assert_eq!(node.last_error(), None);
+        }
+        let ends: Vec<_> = built.iter().map(|block| block.claim.hash()).collect();
+        let sealed: Vec<_> =
+            node.steps.iter().filter(|step| !step.derived).map(|step| step.hash).collect();
+        prop_assert_eq!(sealed, ends);
+    }
+}

@@ -1,1 +1,0 @@
-//! Spans to blobs and back: versioned, compressed, signed, bounded.

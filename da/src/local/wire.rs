@@ -1,0 +1,114 @@
+//! The JSON that the local service and its clients exchange.
+
+use alloy_primitives::{Address, B256};
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+
+use super::block::SignedHeader;
+use crate::DaError;
+
+/// A signed header with its hash spelled out, for people; clients compute it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stated {
+    /// Hash of the header.
+    pub hash: B256,
+    /// Header and signature.
+    #[serde(flatten)]
+    pub signed: SignedHeader,
+}
+
+impl From<SignedHeader> for Stated {
+    fn from(signed: SignedHeader) -> Self {
+        Self { hash: signed.header.hash(), signed }
+    }
+}
+
+/// Answer to `GET /v1/head`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeadAnswer {
+    /// Newest block.
+    pub latest: Stated,
+    /// Newest final block.
+    pub finalized: Stated,
+    /// Who signs.
+    pub signer: Address,
+    /// Most bytes of one blob.
+    pub max_blob_bytes: usize,
+    /// Most bytes of one submission.
+    pub max_submission_bytes: usize,
+    /// Most bytes of one forced entry.
+    pub max_forced_bytes: usize,
+}
+
+/// Answer to a submission: where it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubmitAnswer {
+    /// Height of the block.
+    pub height: u64,
+    /// Its hash.
+    pub hash: B256,
+}
+
+/// An error as the service states it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum ErrorAnswer {
+    /// 404: the height lies in the future.
+    NotYet {
+        /// Asked for.
+        height: u64,
+        /// Newest.
+        latest: u64,
+    },
+    /// 413: over a limit.
+    TooLarge {
+        /// Bytes given.
+        bytes: usize,
+        /// Bytes allowed.
+        most: usize,
+    },
+    /// 400: never right, however often it is asked.
+    Refused {
+        /// Why.
+        error: String,
+    },
+    /// 503: try again.
+    Unavailable {
+        /// Why.
+        error: String,
+    },
+}
+
+impl ErrorAnswer {
+    /// Its HTTP status.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::NotYet { .. } => StatusCode::NOT_FOUND,
+            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Refused { .. } => StatusCode::BAD_REQUEST,
+            Self::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+}
+
+impl From<DaError> for ErrorAnswer {
+    fn from(error: DaError) -> Self {
+        match error {
+            DaError::NotYet { height, latest } => Self::NotYet { height, latest },
+            DaError::TooLarge { bytes, most } => Self::TooLarge { bytes, most },
+            DaError::Refused(error) => Self::Refused { error },
+            other => Self::Unavailable { error: other.to_string() },
+        }
+    }
+}
+
+impl From<ErrorAnswer> for DaError {
+    fn from(answer: ErrorAnswer) -> Self {
+        match answer {
+            ErrorAnswer::NotYet { height, latest } => Self::NotYet { height, latest },
+            ErrorAnswer::TooLarge { bytes, most } => Self::TooLarge { bytes, most },
+            ErrorAnswer::Refused { error } => Self::Refused(error),
+            ErrorAnswer::Unavailable { error } => Self::Unavailable(error),
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! `causeway devnet`: DA, a sequencer and a full node in one process that share nothing but sockets.
+
+mod world;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use clap::{Args, Subcommand};
+use eyre::{WrapErr, bail, eyre};
+use rustix::fs::{FlockOperation, flock};
+use rustix::process::{Pid, Signal, kill_process};
+use serde::{Deserialize, Serialize};
+
+use crate::exit::{CommandResult, Exit};
+use crate::logging::{self, LogFormat};
+
+/// How long a detached devnet may take to get ready, and a running one to go down.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Run a whole chain on this machine.
+#[derive(Debug, Args)]
+pub struct Devnet {
+    #[command(subcommand)]
+    command: Option<DevnetCommand>,
+    /// Where its data lies; running again with the same directory goes on where it stopped.
+    #[arg(long, env = "CAUSEWAY_DEVNET", global = true)]
+    datadir: Option<PathBuf>,
+    /// Delete the data first.
+    #[arg(long)]
+    fresh: bool,
+    /// Go on in the background once it is ready.
+    #[arg(long)]
+    detach: bool,
+    /// Address of the sequencer's JSON-RPC; the full node takes the next port. If one is taken,
+    /// a free one is used and printed.
+    #[arg(long, default_value = "127.0.0.1:8545")]
+    http: SocketAddr,
+    /// VM of a new devnet.
+    #[arg(long, default_value = "evm")]
+    vm: String,
+    /// Chain id of a new devnet.
+    #[arg(long, default_value_t = 901)]
+    chain_id: u64,
+    /// Block time of a new devnet.
+    #[arg(long, default_value = "250ms")]
+    block_time: String,
+    /// Form of log lines.
+    #[arg(long, value_enum, default_value_t)]
+    log: LogFormat,
+    /// What to log, as in RUST_LOG.
+    #[arg(long, env = "CAUSEWAY_LOG", default_value = "warn")]
+    log_filter: String,
+}
+
+#[derive(Debug, Subcommand)]
+enum DevnetCommand {
+    /// Stop a devnet that runs in the background.
+    Down,
+}
+
+/// `devnet.json`: what tools need to know of a running devnet.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Endpoints {
+    /// Process that runs it.
+    pid: u32,
+    chains: Vec<ChainEndpoints>,
+    accounts: Vec<Account>,
+}
+
+/// One chain of `devnet.json`. `full_rpc` is the node that lives from DA.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct ChainEndpoints {
+    name: String,
+    chain_id: u64,
+    rpc: String,
+    ws: String,
+    full_rpc: String,
+    da: String,
+    spec: PathBuf,
+}
+
+/// A funded account of `devnet.json`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Account {
+    address: String,
+    key: String,
+}
+
+impl Devnet {
+    /// Runs the command.
+    pub fn run(self) -> CommandResult {
+        let dir = match &self.datadir {
+            Some(dir) => dir.clone(),
+            None => default_dir()?,
+        };
+        match (&self.command, self.detach) {
+            (Some(DevnetCommand::Down), _) => down(&dir)?,
+            (None, true) => self.detach(&dir)?,
+            (None, false) => {
+                logging::install(self.log, &self.log_filter)?;
+                return self.attached(&dir);
+            }
+        }
+        Ok(Exit::Success)
+    }
+
+    fn attached(&self, dir: &Path) -> CommandResult {
+        std::fs::create_dir_all(dir)
+            .wrap_err_with(|| format!("cannot create {}", dir.display()))?;
+        let lock = Lock::take(dir)?.ok_or_else(|| {
+            eyre!("a devnet runs on {} already; stop it with `causeway devnet down`", dir.display())
+        })?;
+        if self.fresh {
+            clear(dir)?;
+        }
+        let options = world::Options {
+            dir: dir.to_path_buf(),
+            http: self.http,
+            vm: self.vm.clone(),
+            chain_id: self.chain_id,
+            block_time: self.block_time.clone(),
+        };
+        let exit = super::block_on(world::run(options))?;
+        drop(lock);
+        exit
+    }
+
+    /// Starts itself in the background and waits until it is ready.
+    fn detach(&self, dir: &Path) -> eyre::Result<()> {
+        std::fs::create_dir_all(dir)?;
+        if Lock::take(dir)?.is_none() {
+            bail!(
+                "a devnet runs on {} already; stop it with `causeway devnet down`",
+                dir.display()
+            );
+        }
+        let arguments = std::env::args_os().skip(1).filter(|argument| argument != "--detach");
+        let path = dir.join("devnet.log");
+        let log = std::fs::File::create(&path)?;
+        let mut child = {
+            use std::os::unix::process::CommandExt;
+            Command::new(std::env::current_exe()?)
+                .args(arguments)
+                .stdin(Stdio::null())
+                .stdout(log.try_clone()?)
+                .stderr(log)
+                .process_group(0)
+                .spawn()?
+        };
+        let started = Instant::now();
+        loop {
+            if let Some(status) = child.try_wait()? {
+                let log = std::fs::read_to_string(&path).unwrap_or_default();
+                bail!("the devnet ended with {status}:\n{log}");
+            }
+            if let Some(endpoints) = read_endpoints(dir).filter(|found| found.pid == child.id()) {
+                print_banner(&endpoints);
+                println!("\nRuns in the background; log {}", path.display());
+                return Ok(());
+            }
+            if started.elapsed() > PATIENCE {
+                child.kill()?;
+                bail!(
+                    "the devnet was not ready in {} s; see {}",
+                    PATIENCE.as_secs(),
+                    path.display()
+                );
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+/// Stops the devnet of a directory and waits for its end.
+fn down(dir: &Path) -> eyre::Result<()> {
+    if !dir.join(LOCK).exists() || Lock::take(dir)?.is_some() {
+        println!("no devnet runs on {}", dir.display());
+        return Ok(());
+    }
+    let endpoints = read_endpoints(dir)
+        .ok_or_else(|| eyre!("{} is not there yet; try again", dir.join(ENDPOINTS).display()))?;
+    let pid = i32::try_from(endpoints.pid).ok().and_then(Pid::from_raw);
+    let pid = pid.ok_or_else(|| eyre!("devnet.json names no process"))?;
+    kill_process(pid, Signal::TERM).wrap_err("cannot signal the devnet")?;
+    let started = Instant::now();
+    while Lock::take(dir)?.is_none() {
+        if started.elapsed() > PATIENCE {
+            bail!("process {} did not end in {} s", endpoints.pid, PATIENCE.as_secs());
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    println!("stopped");
+    Ok(())
+}
+
+const LOCK: &str = "devnet.lock";
+const ENDPOINTS: &str = "devnet.json";
+
+/// Held while a devnet runs; the kernel lets go of it however the process ends.
+struct Lock(#[expect(dead_code, reason = "held, not read")] std::fs::File);
+
+impl Lock {
+    fn take(dir: &Path) -> eyre::Result<Option<Self>> {
+        let path = dir.join(LOCK);
+        let file = std::fs::File::options().create(true).append(true).open(&path);
+        let file = file.wrap_err_with(|| format!("cannot open {}", path.display()))?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Some(Self(file))),
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+            Err(error) => Err(error).wrap_err_with(|| format!("cannot lock {}", path.display())),
+        }
+    }
+}
+
+/// Deletes what a devnet wrote, and nothing else.
+fn clear(dir: &Path) -> eyre::Result<()> {
+    for name in ["da", "sequencer", "full"] {
+        let path = dir.join(name);
+        if path.exists() {
+            std::fs::remove_dir_all(&path)
+                .wrap_err_with(|| format!("cannot delete {}", path.display()))?;
+        }
+    }
+    for name in ["chain.toml", ENDPOINTS] {
+        let path = dir.join(name);
+        if path.exists() {
+            std::fs::remove_file(&path)
+                .wrap_err_with(|| format!("cannot delete {}", path.display()))?;
+        }
+    }
+    Ok(())
+}
+
+fn default_dir() -> eyre::Result<PathBuf> {
+    if let Some(data) = std::env::var_os("XDG_DATA_HOME") {
+        return Ok(PathBuf::from(data).join("causeway/devnet"));
+    }
+    let home = std::env::var_os("HOME").ok_or_else(|| eyre!("no HOME: give --datadir"))?;
+    Ok(PathBuf::from(home).join(".local/share/causeway/devnet"))
+}
+
+fn read_endpoints(dir: &Path) -> Option<Endpoints> {
+    serde_json::from_str(&std::fs::read_to_string(dir.join(ENDPOINTS)).ok()?).ok()
+}
+
+/// Written whole or not at all: readers poll for it.
+fn write_endpoints(dir: &Path, endpoints: &Endpoints) -> eyre::Result<()> {
+    let next = dir.join("devnet.json.next");
+    std::fs::write(&next, serde_json::to_string_pretty(endpoints)?)?;
+    std::fs::rename(&next, dir.join(ENDPOINTS))?;
+    Ok(())
+}
+
+fn print_banner(endpoints: &Endpoints) {
+    for chain in &endpoints.chains {
+        println!("Chain      {}  id {}", chain.name, chain.chain_id);
+        println!("Sequencer  {}  {}", chain.rpc, chain.ws);
+        println!("Full node  {}  (rebuilt from DA)", chain.full_rpc);
+        println!("DA         {}", chain.da);
+        println!("Spec       {}", chain.spec.display());
+    }
+    println!("\nAccounts, 10000 ether each (keys are public: never use them elsewhere)");
+    for account in &endpoints.accounts {
+        println!("  {}  {}", account.address, account.key);
+    }
+    if let (Some(chain), [from, to, ..]) = (endpoints.chains.first(), &*endpoints.accounts) {
+        println!("\nTry");
+        println!(
+            "  cast send --rpc-url {} --private-key {} --value 1ether {}",
+            chain.rpc, from.key, to.address
+        );
+    }
+}

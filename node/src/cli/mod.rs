@@ -1,0 +1,92 @@
+//! The command line. Data goes to standard output, talk to standard error.
+
+pub mod blocks;
+pub mod chainspec;
+pub mod da;
+pub mod db;
+pub mod devnet;
+pub mod new;
+pub mod run;
+pub mod status;
+
+use std::path::Path;
+
+use causeway_chainspec::{ChainSpec, Clock};
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::clock::SystemClock;
+use crate::exit::{CommandResult, Exit, ExitError};
+
+/// A modular rollup node: VM, data availability and sequencer by name, one binary.
+///
+/// Exit codes: 0 done, 1 failure, 2 wrong usage, 3 chain spec or settings invalid, 4 something
+/// needed is not reachable, 5 stopped for safety, 6 disk or datadir.
+#[derive(Debug, Parser)]
+#[command(name = "causeway", version, propagate_version = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Write the files of a new chain.
+    New(new::NewArgs),
+    /// Run a node of a chain.
+    Run(run::Run),
+    /// Run a whole chain on this machine: DA, sequencer and a full node, with funded accounts.
+    Devnet(devnet::Devnet),
+    /// Check, show, hash, compare and export chain specs.
+    Chainspec(chainspec::ChainspecArgs),
+    /// Run the `local` DA service by itself.
+    Da(da::Da),
+    /// Show where a running node stands.
+    Status(status::Status),
+    /// Write blocks to a file.
+    Export(blocks::Export),
+    /// Execute and commit blocks from a file.
+    Import(blocks::Import),
+    /// Look at, check and unwind a datadir that no node uses.
+    Db(db::Db),
+    /// Print completions for a shell.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+impl Cli {
+    /// Runs the command.
+    pub fn run(self) -> CommandResult {
+        match self.command {
+            Command::New(command) => Ok(command.run(SystemClock.now_ms())?),
+            Command::Run(command) => command.run(),
+            Command::Devnet(command) => command.run(),
+            Command::Chainspec(command) => Ok(command.run()?),
+            Command::Da(command) => command.run(),
+            Command::Status(command) => command.run(),
+            Command::Export(command) => command.run(),
+            Command::Import(command) => command.run(),
+            Command::Db(command) => command.run(),
+            Command::Completions { shell } => {
+                let mut command = Self::command();
+                clap_complete::generate(shell, &mut command, "causeway", &mut std::io::stdout());
+                Ok(Exit::Success)
+            }
+        }
+    }
+}
+
+/// Reads and checks a chain spec; warnings are logged.
+fn load_spec(path: &Path) -> Result<ChainSpec, ExitError> {
+    let (spec, warnings) = chainspec::load(path)?;
+    for warning in warnings {
+        tracing::warn!("{}: {warning}", path.display());
+    }
+    Ok(spec)
+}
+
+/// Runs async work of a command to its end.
+fn block_on<T>(work: impl Future<Output = T>) -> eyre::Result<T> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work))
+}

@@ -1,0 +1,205 @@
+//! `causeway run`: one node of a chain, until it is told to stop.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use causeway_chainspec::Clock;
+use causeway_chainspec::spec::Lock;
+use causeway_consensus::mempool::Limits;
+use causeway_da::local::{LocalConfig, LocalDa, serve};
+use clap::Args;
+use eyre::{WrapErr, eyre};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+use super::{block_on, chainspec, load_spec};
+use crate::clock::SystemClock;
+use crate::config::{
+    DEFAULT_CACHE_MIB, DEFAULT_HISTORY, DEFAULT_HTTP, DaServiceFile, NodeFile, Role, read_key,
+};
+use crate::exit::{CommandResult, Exit, ExitError};
+use crate::logging::{self, LogFormat};
+use crate::node::{NodeError, Settings};
+use crate::rpc::RpcConfig;
+use crate::tasks::{self, Running};
+
+/// Run a node of a chain.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// Chain spec.
+    #[arg(long, env = "CAUSEWAY_CHAIN", default_value = "chain.toml")]
+    chain: PathBuf,
+    /// Settings of this node; `node.toml` beside the chain spec if left out.
+    #[arg(long, env = "CAUSEWAY_NODE")]
+    node: Option<PathBuf>,
+    /// Directory of the node's data.
+    #[arg(long, env = "CAUSEWAY_DATADIR")]
+    datadir: PathBuf,
+    /// What the node does.
+    #[arg(long, env = "CAUSEWAY_ROLE", value_enum)]
+    role: Option<Role>,
+    /// Address of JSON-RPC, HTTP and WebSocket.
+    #[arg(long, env = "CAUSEWAY_HTTP")]
+    http: Option<SocketAddr>,
+    /// WebSocket URL of the sequencer, for a full node.
+    #[arg(long, env = "CAUSEWAY_SEQUENCER")]
+    sequencer: Option<String>,
+    /// URL of the DA layer.
+    #[arg(long, env = "CAUSEWAY_DA_URL")]
+    da_url: Option<String>,
+    /// Key file that seals blocks.
+    #[arg(long, env = "CAUSEWAY_SEQUENCER_KEY")]
+    sequencer_key: Option<PathBuf>,
+    /// Key file that signs what is posted to DA.
+    #[arg(long, env = "CAUSEWAY_POSTER_KEY")]
+    poster_key: Option<PathBuf>,
+    /// Keep the state of every block.
+    #[arg(long)]
+    archive: bool,
+    /// Origin of web pages that may call this node (CORS); `*` for all. May be given again.
+    #[arg(long)]
+    origin: Vec<String>,
+    /// Form of log lines.
+    #[arg(long, value_enum, default_value_t)]
+    log: LogFormat,
+    /// What to log, as in RUST_LOG.
+    #[arg(long, env = "CAUSEWAY_LOG", default_value = "info")]
+    log_filter: String,
+}
+
+impl Run {
+    /// Runs the command.
+    pub fn run(self) -> CommandResult {
+        logging::install(self.log, &self.log_filter)?;
+        let spec = Arc::new(load_spec(&self.chain)?);
+        let file = self.node.clone().unwrap_or_else(|| self.chain.with_file_name("node.toml"));
+        let mut file =
+            NodeFile::read(&file).map_err(|report| ExitError::new(Exit::Spec, report))?;
+        if let Some(url) = &self.da_url {
+            file.da.insert("url".into(), url.clone().into());
+        }
+        let role = self.role.or(file.role).unwrap_or(Role::Full);
+        let key = |flag: &Option<PathBuf>, file: &Option<PathBuf>| {
+            flag.as_ref().or(file.as_ref()).map(|path| read_key(path)).transpose()
+        };
+        let (sequencer_key, poster_key) = match role {
+            Role::Full => (None, None),
+            Role::Sequencer => (
+                key(&self.sequencer_key, &file.keys.sequencer)?,
+                key(&self.poster_key, &file.keys.poster)?,
+            ),
+        };
+        if role == Role::Sequencer && (sequencer_key.is_none() || poster_key.is_none()) {
+            let report = eyre!("a sequencer needs --sequencer-key FILE and --poster-key FILE");
+            return Err(ExitError::new(Exit::Spec, report));
+        }
+        let http = self.http.or(file.http).map_or_else(|| DEFAULT_HTTP.parse(), Ok)?;
+        let listener = TcpListener::bind(http).wrap_err_with(|| {
+            format!("cannot listen on {http}; choose another address with --http")
+        })?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let settings = Settings {
+            da: causeway_da::open(&spec, &file.da)?,
+            spec,
+            datadir: self.datadir.clone(),
+            role,
+            clock: clock.clone(),
+            sequencer_key,
+            poster_key,
+            sequencer_url: self.sequencer.clone().or(file.sequencer.clone()),
+            modules: Vec::new(),
+            pool: Limits::default(),
+            archive: self.archive || file.store.archive.unwrap_or(false),
+            history_blocks: file.store.history_blocks.unwrap_or(DEFAULT_HISTORY),
+            cache_bytes: file.store.cache_mib.unwrap_or(DEFAULT_CACHE_MIB) << 20,
+        };
+        let rpc = RpcConfig { origins: self.origin, ..RpcConfig::default() };
+        block_on(async move {
+            let service = start_da(file.da_service, settings.spec.da.interval_ms, clock).await?;
+            let running = tasks::start(settings, listener, rpc).await?;
+            if let Err(error) = check_lock(&self.chain, &running) {
+                running.stop().await.map_err(node_error)?;
+                return Err(error);
+            }
+            info!(rpc = %format!("http://{}", running.addr()), "ready");
+            let exit = until_stopped(running).await;
+            if let Some((stop, server)) = service {
+                stop.cancel();
+                server.await??;
+            }
+            exit
+        })?
+    }
+}
+
+/// Compares block 0 with `chain.lock` beside the spec, which is written if it is not there.
+fn check_lock(chain: &Path, running: &Running) -> Result<(), ExitError> {
+    let node = running.node();
+    let genesis = node.pipeline().snapshot().header(0)?;
+    let genesis = genesis.ok_or_else(|| eyre!("block 0 is missing"))?;
+    let computed = Lock::new(node.spec(), genesis.hash_slow(), genesis.state_root);
+    match chainspec::read_lock(chain)? {
+        Some(lock) => lock.check(&computed).map_err(|error| ExitError::new(Exit::Spec, error))?,
+        None => chainspec::write_lock(chain, &computed)?,
+    }
+    Ok(())
+}
+
+/// A DA service that runs inside this process, and the token that stops it.
+pub(super) type DaTask =
+    (CancellationToken, tokio::task::JoinHandle<Result<(), causeway_da::DaError>>);
+
+/// Starts the DA service that `[da_service]` asks for.
+async fn start_da(
+    file: Option<DaServiceFile>,
+    interval_ms: u64,
+    clock: Arc<dyn Clock>,
+) -> Result<Option<DaTask>, ExitError> {
+    let Some(file) = file else { return Ok(None) };
+    let key = read_key(&file.key)?;
+    let genesis_time_ms = clock.now_ms();
+    let config = LocalConfig { genesis_time_ms, interval_ms, ..LocalConfig::default() };
+    let da = Arc::new(LocalDa::open(&file.dir, key, config)?);
+    let listener = tokio::net::TcpListener::bind(file.listen)
+        .await
+        .wrap_err_with(|| format!("cannot listen on {}", file.listen))?;
+    let stop = CancellationToken::new();
+    Ok(Some((stop.clone(), tokio::spawn(serve(listener, da, clock, stop)))))
+}
+
+/// Waits for a signal or a failure, then stops the node.
+async fn until_stopped(mut running: Running) -> CommandResult {
+    let failed = tokio::select! {
+        () = interrupted() => None,
+        error = running.failed() => Some(error),
+    };
+    match &failed {
+        None => info!("stopping"),
+        Some(error) => error!(%error, "stopping"),
+    }
+    let stopped = running.stop().await;
+    match failed {
+        Some(error) => Err(node_error(error)),
+        None => stopped.map(|()| Exit::Success).map_err(node_error),
+    }
+}
+
+/// The exit code a node's failure ends with.
+pub(super) fn node_error(error: NodeError) -> ExitError {
+    match error {
+        NodeError::Execution(error) => error.into(),
+        NodeError::Safety(_) => ExitError::new(Exit::Safety, eyre!(error)),
+        error => error.into(),
+    }
+}
+
+/// Completes on SIGINT or SIGTERM.
+pub(super) async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).expect("SIGTERM can be caught");
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}

@@ -1,0 +1,118 @@
+//! Settings of one node: flags over environment over `node.toml` over defaults. None of them can
+//! fork the chain: what can lies in `chain.toml`.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use clap::ValueEnum;
+use eyre::{WrapErr, eyre};
+use serde::Deserialize;
+
+/// What a node does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Builds blocks and posts them to DA.
+    Sequencer,
+    /// Follows DA and the sequencer's feed; forwards transactions.
+    Full,
+}
+
+/// `node.toml`. Relative paths are relative to the file.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeFile {
+    /// What the node does.
+    pub role: Option<Role>,
+    /// Address of JSON-RPC, HTTP and WebSocket.
+    pub http: Option<SocketAddr>,
+    /// WebSocket URL of the sequencer: its feed is followed and transactions go there.
+    pub sequencer: Option<String>,
+    /// Settings of the DA backend; `url` for `local`.
+    #[serde(default)]
+    pub da: toml::Table,
+    /// The DA service to run inside this process, if any.
+    pub da_service: Option<DaServiceFile>,
+    /// Key files: 32 bytes of hex each.
+    #[serde(default)]
+    pub keys: KeysFile,
+    /// Storage.
+    #[serde(default)]
+    pub store: StoreFile,
+}
+
+/// `[da_service]`: the `local` DA service inside the node's process.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DaServiceFile {
+    /// Address to serve on.
+    pub listen: SocketAddr,
+    /// Directory of its segments.
+    pub dir: PathBuf,
+    /// Key that signs its blocks.
+    pub key: PathBuf,
+}
+
+/// `[keys]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeysFile {
+    /// Seals blocks.
+    pub sequencer: Option<PathBuf>,
+    /// Signs what is posted to DA.
+    pub poster: Option<PathBuf>,
+}
+
+/// `[store]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoreFile {
+    /// Keep the state of every block.
+    pub archive: Option<bool>,
+    /// Blocks of state history below `finalized`, at least 128.
+    pub history_blocks: Option<u64>,
+    /// Cache of the store in MiB.
+    pub cache_mib: Option<usize>,
+}
+
+/// Default address of JSON-RPC: loopback only.
+pub const DEFAULT_HTTP: &str = "127.0.0.1:8545";
+/// Default blocks of state history.
+pub const DEFAULT_HISTORY: u64 = 4096;
+/// Default cache of the store in MiB.
+pub const DEFAULT_CACHE_MIB: usize = 256;
+
+impl NodeFile {
+    /// Reads a file; a missing one is empty. Unknown fields are errors that name the known ones.
+    pub fn read(path: &Path) -> eyre::Result<Self> {
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(Self::default());
+            }
+            Err(error) => {
+                return Err(error).wrap_err_with(|| format!("cannot read {}", path.display()));
+            }
+        };
+        let mut file: Self =
+            toml::from_str(&text).map_err(|error| eyre!("{}: {error}", path.display()))?;
+        let base = path.parent().unwrap_or(Path::new("."));
+        let absolute = |path: &mut PathBuf| *path = base.join(&*path);
+        file.keys.sequencer.iter_mut().for_each(absolute);
+        file.keys.poster.iter_mut().for_each(absolute);
+        if let Some(service) = &mut file.da_service {
+            absolute(&mut service.dir);
+            absolute(&mut service.key);
+        }
+        Ok(file)
+    }
+}
+
+/// Reads a key file: 32 bytes of hex, with or without `0x`.
+pub fn read_key(path: &Path) -> eyre::Result<alloy_signer_local::PrivateKeySigner> {
+    let text = std::fs::read_to_string(path)
+        .wrap_err_with(|| format!("cannot read the key file {}", path.display()))?;
+    text.trim().parse().map_err(|_| {
+        eyre!("{} holds no private key: it must be 64 hex digits on one line", path.display())
+    })
+}

@@ -1,0 +1,52 @@
+//! The ecosystem's public dev keys: ten accounts of the mnemonic every tool knows. Devnets only.
+
+use alloy_signer_local::coins_bip39::English;
+use alloy_signer_local::{MnemonicBuilder, PrivateKeySigner};
+use causeway_chainspec::spec::presets::{DEV_ACCOUNTS, DEV_MNEMONIC, Keys};
+
+/// All ten, in order.
+pub fn accounts() -> Vec<PrivateKeySigner> {
+    (0..DEV_ACCOUNTS.len() as u32)
+        .map(|index| {
+            MnemonicBuilder::<English>::default()
+                .phrase(DEV_MNEMONIC)
+                .index(index)
+                .and_then(|builder| builder.build())
+                .expect("the mnemonic is a constant with a valid checksum")
+        })
+        .collect()
+}
+
+/// The key of an account in a devnet's key set.
+fn key_of(address: alloy_primitives::Address) -> PrivateKeySigner {
+    accounts()
+        .into_iter()
+        .find(|signer| signer.address() == address)
+        .expect("a devnet's keys are dev accounts")
+}
+
+/// Seals the blocks of a devnet.
+pub fn sequencer() -> PrivateKeySigner {
+    key_of(Keys::DEV.sequencer)
+}
+
+/// Signs what a devnet posts to DA.
+pub fn poster() -> PrivateKeySigner {
+    key_of(Keys::DEV.poster)
+}
+
+/// Signs the blocks of a devnet's DA service.
+pub fn da() -> PrivateKeySigner {
+    key_of(Keys::DEV.da)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mnemonic_gives_the_accounts_of_the_preset() {
+        let addresses: Vec<_> = accounts().iter().map(PrivateKeySigner::address).collect();
+        assert_eq!(addresses, DEV_ACCOUNTS);
+    }
+}

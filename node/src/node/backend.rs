@@ -1,0 +1,104 @@
+//! The node as its JSON-RPC sees it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use alloy_primitives::{Address, B256, Bytes};
+use async_trait::async_trait;
+use causeway_chainspec::{ChainSpec, Heads, Tx};
+use causeway_consensus::mempool::ByNonce;
+use causeway_execution::{ExecutionError, Vm};
+use tokio::sync::{broadcast, watch};
+
+use super::Node;
+use crate::config::Role;
+use crate::rpc::backend::{
+    Backend, BlockEvent, ChainReader, NodeStatus, PoolContent, SubmitError, SyncStatus,
+};
+
+/// A node is "behind" when DA is this many blocks ahead of derivation.
+const BEHIND: u64 = 8;
+
+#[async_trait]
+impl Backend for Node {
+    fn spec(&self) -> &ChainSpec {
+        &self.spec
+    }
+
+    fn chain(&self) -> Arc<dyn ChainReader> {
+        Arc::new(self.pipeline.snapshot())
+    }
+
+    fn vm(&self) -> &Arc<dyn Vm> {
+        self.pipeline.vm()
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.clock.now_ms()
+    }
+
+    async fn submit(&self, raw: Bytes) -> Result<B256, SubmitError> {
+        self.submit(raw).await
+    }
+
+    fn pending_tx(&self, hash: B256) -> Option<Arc<Tx>> {
+        self.pool.get(hash)
+    }
+
+    fn pending_nonce(&self, address: Address, state_nonce: u64) -> u64 {
+        self.pool.pending_nonce(address, state_nonce)
+    }
+
+    fn pool_status(&self) -> (usize, usize) {
+        let status = self.pool.status();
+        (status.pending, status.queued)
+    }
+
+    fn pool_content(&self) -> PoolContent {
+        let content = self.pool.content();
+        let flat =
+            |by_nonce: ByNonce| by_nonce.into_values().flat_map(BTreeMap::into_values).collect();
+        PoolContent { pending: flat(content.pending), queued: flat(content.queued) }
+    }
+
+    fn heads(&self) -> watch::Receiver<Heads> {
+        self.heads()
+    }
+
+    fn new_pending(&self) -> broadcast::Receiver<Arc<Tx>> {
+        self.pool.subscribe()
+    }
+
+    fn new_blocks(&self) -> broadcast::Receiver<BlockEvent> {
+        self.blocks()
+    }
+
+    fn feed_block(&self, number: u64) -> Result<Option<Bytes>, ExecutionError> {
+        self.feed_block(number)
+    }
+
+    fn sync_status(&self) -> Option<SyncStatus> {
+        let da = *self.da_head.lock();
+        let derived = self.cursor().map_or(0, |cursor| cursor.da.height);
+        let behind = da.is_some_and(|da| da.height > derived + BEHIND);
+        let current = self.pipeline.snapshot().latest().number;
+        // Nobody knows the number of the newest block before its DA block is derived.
+        behind.then_some(SyncStatus { starting: 0, current, highest: current })
+    }
+
+    fn status(&self) -> NodeStatus {
+        let mut problems = Vec::new();
+        let sequencer = self.sequencer.status();
+        if let (Role::Sequencer, Some(reason)) = (self.role, &sequencer.paused) {
+            problems.push(reason.clone());
+        }
+        let da_head = *self.da_head.lock();
+        match (da_head, self.cursor()) {
+            (None, _) => problems.push("the da layer has not answered yet".into()),
+            (Some(da), Some(cursor)) if da.height > cursor.da.height + BEHIND => problems
+                .push(format!("derivation is {} DA blocks behind", da.height - cursor.da.height)),
+            _ => {}
+        }
+        NodeStatus { sequencer, da_head, problems }
+    }
+}

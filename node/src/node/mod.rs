@@ -1,0 +1,304 @@
+//! The node as a value: one chain's pipeline, pool, DA and sequencer, and the rules that join them.
+
+mod backend;
+mod derivation;
+mod feed;
+mod port;
+mod span;
+mod submit;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use alloy_primitives::{B256, Bytes};
+use alloy_rlp::{Decodable, Encodable};
+use alloy_signer_local::PrivateKeySigner;
+use causeway_chainspec::{ChainSpec, Claim, Clock, DaRef, Heads, SealTuple, SystemModule};
+use causeway_consensus::Sequencer;
+use causeway_consensus::derive::Cursor;
+use causeway_consensus::mempool::{Limits, Mempool};
+use causeway_da::{DaBackend, DaError};
+use causeway_execution::{ExecutionError, Pipeline, PipelineConfig};
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::{broadcast, watch};
+
+pub use derivation::Applied;
+pub use feed::{Fed, FeedBlock};
+pub use submit::Submit;
+
+use crate::config::Role;
+use crate::rpc::backend::BlockEvent;
+
+/// How many block events a slow subscriber may be behind before it misses some.
+const EVENTS: usize = 1024;
+
+/// Everything a node is made of.
+pub struct Settings {
+    /// The chain.
+    pub spec: Arc<ChainSpec>,
+    /// Directory of the log, the store and the identity file.
+    pub datadir: PathBuf,
+    /// What the node does.
+    pub role: Role,
+    /// Data availability.
+    pub da: Arc<dyn DaBackend>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Seals blocks; needed by a sequencer.
+    pub sequencer_key: Option<PrivateKeySigner>,
+    /// Signs what is posted to DA; needed by a sequencer.
+    pub poster_key: Option<PrivateKeySigner>,
+    /// WebSocket URL of the sequencer; a full node without one lives from DA alone.
+    pub sequencer_url: Option<String>,
+    /// Protocol code inside every block.
+    pub modules: Vec<Arc<dyn SystemModule>>,
+    /// Limits of the pool.
+    pub pool: Limits,
+    /// Keep the state of every block.
+    pub archive: bool,
+    /// Blocks of state history below `finalized`.
+    pub history_blocks: u64,
+    /// Cache of the store in bytes.
+    pub cache_bytes: usize,
+}
+
+/// A failure that ends the node, by what a person has to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// Disk, datadir or invariant.
+    #[error(transparent)]
+    Execution(#[from] ExecutionError),
+    /// DA contradicts what it said before, or refuses us.
+    #[error(transparent)]
+    Da(#[from] DaError),
+    /// Going on could break a promise.
+    #[error("stopped for safety: {0}")]
+    Safety(String),
+    /// A task of the node ended by itself.
+    #[error("{0}")]
+    Task(String),
+}
+
+/// Kinds of records in the sequencer's part of the durable log.
+const RECORD_VOTE: u8 = 0;
+const RECORD_ABANDONED: u8 = 1;
+
+/// One chain's node. Shared between tasks; state changes go through one lock, reads through
+/// snapshots that never wait.
+pub struct Node {
+    spec: Arc<ChainSpec>,
+    role: Role,
+    pipeline: Arc<Pipeline>,
+    pool: Arc<Mempool>,
+    da: Arc<dyn DaBackend>,
+    sequencer: Arc<dyn Sequencer>,
+    poster_key: Option<PrivateKeySigner>,
+    clock: Arc<dyn Clock>,
+    submit: Submit,
+    /// Held by whoever executes, commits or unwinds.
+    writer: tokio::sync::Mutex<()>,
+    /// None until the first DA block of the chain was seen.
+    cursor: RwLock<Option<Arc<Cursor>>>,
+    /// Newest DA block the layer told of.
+    da_head: Mutex<Option<DaRef>>,
+    /// Claims this sequencer sealed and had to leave, oldest first: what a new term is justified
+    /// with. Kept in the durable log, and here until a later term is safe.
+    abandoned: Mutex<Vec<Claim>>,
+    votes: Vec<Bytes>,
+    last_signed: Mutex<Option<SealTuple>>,
+    heads: watch::Sender<Heads>,
+    blocks: broadcast::Sender<BlockEvent>,
+    dropped_blobs: std::sync::atomic::AtomicU64,
+}
+
+impl Node {
+    /// Opens the datadir and puts a node together; nothing runs yet.
+    pub fn open(settings: Settings) -> Result<Arc<Self>, NodeError> {
+        let spec = settings.spec;
+        let (pipeline, recovered) = Pipeline::open(PipelineConfig {
+            datadir: settings.datadir,
+            spec: spec.clone(),
+            modules: settings.modules,
+            archive: settings.archive,
+            history_blocks: settings.history_blocks,
+            cache_bytes: settings.cache_bytes,
+        })?;
+        let key = match settings.role {
+            Role::Sequencer => settings.sequencer_key,
+            Role::Full => None,
+        };
+        let sequencer = causeway_consensus::open(&spec, key)
+            .map_err(|error| ExecutionError::Spec(error.to_string()))?;
+        let submit = Submit::open(settings.role, settings.sequencer_url.as_deref())?;
+        let cursor = match pipeline.snapshot().last_derived()? {
+            Some((_, record)) => Some(Arc::new(decode_cursor(&record)?)),
+            None => None,
+        };
+        let (abandoned, votes) = sort_records(&recovered.votes)?;
+        let heads = watch::Sender::new(heads_of(&pipeline, cursor.as_deref(), 0));
+        let node = Arc::new(Self {
+            role: settings.role,
+            pool: Arc::new(Mempool::new(settings.pool)),
+            pipeline: Arc::new(pipeline),
+            da: settings.da,
+            sequencer,
+            poster_key: settings.poster_key,
+            clock: settings.clock,
+            submit,
+            writer: tokio::sync::Mutex::new(()),
+            cursor: RwLock::new(cursor),
+            da_head: Mutex::new(None),
+            abandoned: Mutex::new(abandoned),
+            votes,
+            last_signed: Mutex::new(recovered.last_signed),
+            heads,
+            blocks: broadcast::channel(EVENTS).0,
+            dropped_blobs: std::sync::atomic::AtomicU64::new(0),
+            spec,
+        });
+        node.refill(&recovered.accepted);
+        Ok(node)
+    }
+
+    /// The chain.
+    pub fn spec(&self) -> &Arc<ChainSpec> {
+        &self.spec
+    }
+
+    /// What the node does.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Executes, commits, unwinds; snapshots for readers.
+    pub fn pipeline(&self) -> &Arc<Pipeline> {
+        &self.pipeline
+    }
+
+    /// Transactions that wait.
+    pub fn pool(&self) -> &Arc<Mempool> {
+        &self.pool
+    }
+
+    /// Data availability.
+    pub fn da(&self) -> &Arc<dyn DaBackend> {
+        &self.da
+    }
+
+    /// Who builds.
+    pub fn sequencer(&self) -> &Arc<dyn Sequencer> {
+        &self.sequencer
+    }
+
+    /// Time.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    /// Signs what is posted.
+    pub fn poster_key(&self) -> Option<&PrivateKeySigner> {
+        self.poster_key.as_ref()
+    }
+
+    /// The heads, and every change of them.
+    pub fn heads(&self) -> watch::Receiver<Heads> {
+        self.heads.subscribe()
+    }
+
+    /// Blocks as they become visible or are dropped.
+    pub fn blocks(&self) -> broadcast::Receiver<BlockEvent> {
+        self.blocks.subscribe()
+    }
+
+    /// Where derivation stands; `None` until the first DA block of the chain was seen.
+    pub fn cursor(&self) -> Option<Arc<Cursor>> {
+        self.cursor.read().clone()
+    }
+
+    /// Notes the newest DA block the layer told of.
+    pub fn note_da_head(&self, head: DaRef) {
+        *self.da_head.lock() = Some(head);
+    }
+
+    /// Blobs of our namespace on DA that derivation dropped since the start of the process.
+    pub fn dropped_blobs(&self) -> u64 {
+        self.dropped_blobs.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    /// Runs a blocking piece of the pipeline off the async threads.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Pipeline) -> Result<T, ExecutionError> + Send + 'static,
+    ) -> Result<T, ExecutionError> {
+        let pipeline = self.pipeline.clone();
+        tokio::task::spawn_blocking(move || work(&pipeline))
+            .await
+            .map_err(|error| ExecutionError::Broken(format!("a pipeline call panicked: {error}")))?
+    }
+
+    fn publish_heads(&self, reorged: bool) {
+        let cursor = self.cursor();
+        self.heads.send_modify(|heads| {
+            let reorgs = heads.reorgs + u64::from(reorged);
+            *heads = heads_of(&self.pipeline, cursor.as_deref(), reorgs);
+        });
+    }
+}
+
+fn heads_of(pipeline: &Pipeline, cursor: Option<&Cursor>, reorgs: u64) -> Heads {
+    let snapshot = pipeline.snapshot();
+    Heads {
+        latest: snapshot.latest(),
+        safe: snapshot.safe(),
+        finalized: snapshot.finalized(),
+        safe_da: cursor.map(|cursor| cursor.da).unwrap_or_default(),
+        reorgs,
+    }
+}
+
+fn genesis_claim(pipeline: &Pipeline) -> Result<Claim, ExecutionError> {
+    let genesis = pipeline.snapshot().block(0)?;
+    let genesis = genesis.ok_or_else(|| ExecutionError::Unknown("block 0".into()))?;
+    Ok(genesis.plan.claim.clone())
+}
+
+fn decode_cursor(record: &Bytes) -> Result<Cursor, ExecutionError> {
+    Cursor::decode(&mut record.as_ref())
+        .map_err(|error| ExecutionError::Damaged(format!("derivation record: {error}")))
+}
+
+/// Splits the sequencer's records from our own.
+fn sort_records(records: &[Bytes]) -> Result<(Vec<Claim>, Vec<Bytes>), ExecutionError> {
+    let mut abandoned = Vec::new();
+    let mut votes = Vec::new();
+    for record in records {
+        match record.split_first() {
+            Some((&RECORD_VOTE, vote)) => votes.push(record.slice_ref(vote)),
+            Some((&RECORD_ABANDONED, mut bytes)) => {
+                let decoded = Claim::decode(&mut bytes).map_err(|error| {
+                    ExecutionError::Damaged(format!("abandoned claim: {error}"))
+                })?;
+                abandoned.push(decoded);
+            }
+            _ => return Err(ExecutionError::Damaged("a record of unknown kind".into())),
+        }
+    }
+    Ok((abandoned, votes))
+}
+
+fn record(kind: u8, value: &dyn Encodable) -> Bytes {
+    let mut bytes = vec![kind];
+    value.encode(&mut bytes);
+    bytes.into()
+}
+
+/// The tuple a seal of this chain signs for a claim.
+fn seal_tuple(spec: &ChainSpec, claim: &Claim, hash: B256, view: u64) -> SealTuple {
+    SealTuple {
+        identity: spec.identity(),
+        term: claim.term,
+        view,
+        number: claim.number,
+        claim: hash,
+    }
+}

@@ -1,0 +1,191 @@
+//! The node as its sequencer sees it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use alloy_primitives::{B256, Bytes};
+use async_trait::async_trait;
+use causeway_chainspec::{Block, BlockPlan, Heads, Seal, SealTuple, Takeover};
+use causeway_consensus::derive::Cursor;
+use causeway_consensus::plan::{may_build, plan};
+use causeway_consensus::rules::{Tip, takeover_for};
+use causeway_consensus::{BuildRequest, Chain, ChainError, DurableLog, Proposal, Verdict};
+use causeway_execution::{ExecutionError, Stop};
+use tokio::sync::watch;
+use tracing::{error, warn};
+
+use super::{Node, RECORD_VOTE, seal_tuple};
+use crate::rpc::backend::BlockEvent;
+
+fn chain_error(error: ExecutionError) -> ChainError {
+    match error {
+        ExecutionError::Unknown(_) => ChainError::UnknownParent(B256::ZERO),
+        other => ChainError::Fatal(other.to_string()),
+    }
+}
+
+#[async_trait]
+impl Chain for Node {
+    async fn build(&self, request: BuildRequest) -> Result<Arc<Block>, ChainError> {
+        let _writer = self.writer.lock().await;
+        let parent = self.executed(request.parent)?;
+        let draft = self.draft(&parent, request.time_ms)?;
+
+        let flag = Arc::new(AtomicBool::new(false));
+        let stop = Stop::on(flag.clone());
+        let clock = self.clock.clone();
+        let timer = tokio::spawn(async move {
+            clock.sleep_until(request.deadline_ms).await;
+            flag.store(true, Ordering::Relaxed);
+        });
+        let built = self.blocking(move |pipeline| pipeline.build(draft, &stop)).await;
+        timer.abort();
+
+        let built = built.map_err(chain_error)?;
+        for hash in &built.quarantined {
+            error!(tx = %hash, "transaction quarantined: two executions of it disagree");
+            self.pool.quarantine(*hash);
+        }
+        self.pool.skipped(&built.skipped);
+        Ok(built.block)
+    }
+
+    async fn verify(&self, parent: B256, proposal: &Proposal) -> Verdict {
+        let _writer = self.writer.lock().await;
+        let Ok(parent) = self.executed(parent) else {
+            return Verdict::Withhold(format!("parent {parent} is not known here"));
+        };
+        match self.judge(&parent, proposal.claim.clone(), proposal.body.clone()).await {
+            Ok(block) => Verdict::Valid(block),
+            Err(super::feed::Judgement::Invalid(reason)) => Verdict::Invalid(reason),
+            Err(super::feed::Judgement::Wait(reason)) => Verdict::Withhold(reason),
+            Err(super::feed::Judgement::Fatal(error)) => Verdict::Withhold(error.to_string()),
+        }
+    }
+
+    async fn commit(&self, claim: B256, seal: Seal) -> Result<(), ChainError> {
+        let _writer = self.writer.lock().await;
+        if self.pipeline.snapshot().number_of_claim(claim).map_err(chain_error)?.is_some() {
+            return Ok(());
+        }
+        let block = self.executed(claim)?;
+        let tuple = seal_tuple(&self.spec, &block.plan.claim, claim, seal.view);
+        self.blocking(move |pipeline| pipeline.commit(claim, Some(seal), Some(tuple)))
+            .await
+            .map_err(chain_error)?;
+        *self.last_signed.lock() = Some(tuple);
+        self.committed(block);
+        self.publish_heads(false);
+        Ok(())
+    }
+
+    fn heads(&self) -> watch::Receiver<Heads> {
+        self.heads()
+    }
+
+    fn last_signed(&self) -> Option<SealTuple> {
+        *self.last_signed.lock()
+    }
+
+    fn waiting(&self) -> watch::Receiver<usize> {
+        self.pool.waiting()
+    }
+
+    fn log(&self) -> &dyn DurableLog {
+        self
+    }
+}
+
+impl DurableLog for Node {
+    fn append(&self, record: Bytes) -> Result<(), ChainError> {
+        let mut bytes = vec![RECORD_VOTE];
+        bytes.extend_from_slice(&record);
+        self.pipeline.append_vote(bytes.into()).map_err(chain_error)
+    }
+
+    fn sync(&self) -> Result<(), ChainError> {
+        self.pipeline.sync().map_err(chain_error)
+    }
+
+    fn replay(&self) -> Result<Vec<Bytes>, ChainError> {
+        Ok(self.votes.clone())
+    }
+}
+
+impl Node {
+    /// An executed block by claim hash, committed or not.
+    pub(super) fn executed(&self, claim: B256) -> Result<Arc<Block>, ChainError> {
+        self.pipeline.block(claim).map_err(chain_error)?.ok_or(ChainError::UnknownParent(claim))
+    }
+
+    /// The plan of the next block, or why there is none now.
+    fn draft(&self, parent: &Arc<Block>, time_ms: u64) -> Result<BlockPlan, ChainError> {
+        let Some(cursor) = self.cursor() else {
+            return Err(ChainError::Paused("the da layer has not answered yet".into()));
+        };
+        let snapshot = self.pipeline.snapshot();
+        let oldest = snapshot.block(snapshot.safe().number + 1).map_err(chain_error)?;
+        may_build(&self.spec, &cursor, oldest.map(|block| block.plan.claim.time_ms))?;
+
+        let tip = Tip::of(&parent.plan.claim);
+        let time_ms = time_ms.max(tip.time_ms + 1);
+        let env = self
+            .pipeline
+            .env(tip.claim, tip.number + 1, time_ms, B256::ZERO)
+            .map_err(chain_error)?;
+        let candidates = self.pool.best(
+            env.base_fee,
+            self.spec.gas.limit_bytes,
+            usize::try_from(self.spec.gas.limit_candidates).unwrap_or(usize::MAX),
+        );
+        let takeover = self.takeover(&tip, &cursor)?;
+        plan(&self.spec, &tip, &cursor, time_ms, takeover, candidates)
+            .map_err(|error| ChainError::Paused(error.to_string()))
+    }
+
+    /// The justification of a new term, if this sequencer left blocks it had sealed in the parent's
+    /// term or a later one. The oldest that serves is taken, so that justifications do not nest.
+    fn takeover(&self, parent: &Tip, cursor: &Cursor) -> Result<Option<Takeover>, ChainError> {
+        let snapshot = self.pipeline.snapshot();
+        let mut left = Vec::new();
+        for claim in self.abandoned.lock().iter().filter(|claim| claim.term >= parent.term) {
+            let ours = snapshot.id(claim.number).map_err(chain_error)?;
+            if ours.is_none_or(|id| id.claim != claim.hash()) {
+                left.push(claim.clone());
+            }
+        }
+        let Some(first) = left.first() else { return Ok(None) };
+        let number = first.number;
+        if cursor.safe.claim == parent.claim {
+            let signed = self.last_signed.lock().map_or(0, |tuple| tuple.term);
+            for claim in &left {
+                let takeover = takeover_for(&self.spec, cursor, self, claim)
+                    .map_err(|error| ChainError::Fatal(error.to_string()))?;
+                if let Some(takeover) = takeover.filter(|found| found.reference.height > signed) {
+                    return Ok(Some(takeover));
+                }
+            }
+        }
+        Err(ChainError::Paused(format!(
+            "block {number} of this sequencer was left; a new term begins once the da layer has \
+             gone on and every block before it is safe"
+        )))
+    }
+
+    /// After a block is durable: the pool forgets what is in it, subscribers hear of it.
+    pub(super) fn committed(&self, block: Arc<Block>) {
+        self.settle(&block);
+        if self.blocks.send(BlockEvent { block, removed: false }).is_err() {
+            // Nobody listens: nothing to do.
+        }
+    }
+
+    /// Tells the pool what a block changed for the senders in it.
+    pub(super) fn settle(&self, block: &Block) {
+        let hashes: Vec<_> = block.txs.iter().map(|tx| tx.hash).collect();
+        match self.sender_facts(&block.txs) {
+            Ok(facts) => self.pool.on_block(&hashes, &facts),
+            Err(error) => warn!(%error, "the pool could not be told of a block"),
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! `eth_getLogs`: header blooms first, bodies only where they may match, and limits that say how
+//! to ask again.
+
+use std::borrow::Cow;
+use std::time::Instant;
+
+use alloy_rpc_types_eth::{BlockNumberOrTag, BloomFilter, Filter, FilterBlockOption, Log};
+use jsonrpsee::core::RegisterMethodError;
+
+use super::backend::ChainReader;
+use super::error::{RpcError, RpcResult};
+use super::json;
+use super::table::{Api, Table};
+use super::target;
+
+/// Most addresses, and most topics in one position.
+const MAX_VALUES: usize = 1000;
+
+pub(crate) fn register(table: &mut Table) -> Result<(), RegisterMethodError> {
+    table.heavy("eth_getLogs", |api, args, deadline| {
+        let filter: Filter = args.need(0, "filter")?;
+        check(&filter)?;
+        get(api, &filter, deadline)
+    })
+}
+
+/// All logs a filter matches, oldest first.
+pub(crate) fn get(api: &Api, filter: &Filter, deadline: Instant) -> RpcResult<Vec<Log>> {
+    let chain = api.backend.chain();
+    let Some((from, to)) = range(&*chain, filter)? else { return Ok(Vec::new()) };
+    let (max_blocks, max_logs) = (api.config.log_blocks, api.config.log_results);
+    if to - from >= max_blocks {
+        return Err(RpcError::params(format!("query exceeds max block range {max_blocks}")));
+    }
+    let search = Search::new(filter);
+    let mut found = Vec::new();
+    for number in from..=to {
+        if Instant::now() > deadline {
+            let retry = retry(from, number);
+            return Err(RpcError::params(format!("query exceeds max time, {retry}")));
+        }
+        found.extend(search.block(&*chain, number)?);
+        // One block is always answered whole: there is no smaller range to ask for.
+        if found.len() > max_logs && from < to {
+            let retry = retry(from, number);
+            return Err(RpcError::params(format!("query exceeds max results {max_logs}, {retry}")));
+        }
+    }
+    Ok(found)
+}
+
+/// A filter with its blooms, which are costly to make.
+pub(crate) struct Search<'a> {
+    filter: &'a Filter,
+    addresses: Cow<'a, BloomFilter>,
+    topics: [Cow<'a, BloomFilter>; 4],
+}
+
+impl<'a> Search<'a> {
+    pub(crate) fn new(filter: &'a Filter) -> Self {
+        let (addresses, topics) = (filter.address_bloom_filter(), filter.topics_bloom_filter());
+        Self { filter, addresses, topics }
+    }
+
+    /// Logs of one block that match, whatever range the filter names.
+    pub(crate) fn block(&self, chain: &dyn ChainReader, number: u64) -> RpcResult<Vec<Log>> {
+        let bloom = chain.header(number)?.ok_or_else(RpcError::pruned)?.logs_bloom;
+        if !self.addresses.matches(bloom) || !self.topics.iter().all(|topic| topic.matches(bloom)) {
+            return Ok(Vec::new());
+        }
+        let block = chain.block(number)?.ok_or_else(RpcError::pruned)?;
+        Ok(json::logs(&block, false).filter(|log| self.filter.matches(&log.inner)).collect())
+    }
+}
+
+/// What to ask for instead, if a query got only as far as `number`.
+fn retry(from: u64, number: u64) -> String {
+    format!("retry with the range {from}-{}", number.saturating_sub(1).max(from))
+}
+
+/// Refuses filters with too many values.
+pub(crate) fn check(filter: &Filter) -> RpcResult<()> {
+    if filter.address.len() > MAX_VALUES {
+        return Err(RpcError::params(format!("exceed max addresses: at most {MAX_VALUES}")));
+    }
+    if filter.topics.iter().any(|topic| topic.len() > MAX_VALUES) {
+        return Err(RpcError::params(format!(
+            "exceed max topics: at most {MAX_VALUES} a position"
+        )));
+    }
+    Ok(())
+}
+
+/// First and last block to search, within the chain; `None` if it is all above the head.
+fn range(chain: &dyn ChainReader, filter: &Filter) -> RpcResult<Option<(u64, u64)>> {
+    let latest = chain.latest().number;
+    let (from, to) = match filter.block_option {
+        FilterBlockOption::AtBlockHash(hash) => {
+            let number = chain.number_of_hash(hash)?;
+            let number = number.ok_or_else(|| RpcError::server("unknown block"))?;
+            return Ok(Some((number, number)));
+        }
+        FilterBlockOption::Range { from_block, to_block } => (from_block, to_block),
+    };
+    let number = |tag: Option<BlockNumberOrTag>| target::number(chain, tag.unwrap_or_default());
+    let (from, to) = (number(from), number(to));
+    if from > to {
+        return Err(RpcError::params("invalid block range params"));
+    }
+    Ok((from <= latest).then_some((from, to.min(latest))))
+}

@@ -1,0 +1,215 @@
+//! JSON-RPC over HTTP and WebSocket on one port: the table of namespaces, limits, and the server.
+
+pub mod backend;
+
+mod call;
+mod error;
+mod eth_blocks;
+mod eth_call;
+mod eth_chain;
+mod eth_fees;
+mod eth_filters;
+mod eth_logs;
+mod eth_state;
+mod eth_submit;
+mod eth_subscribe;
+mod feed;
+mod json;
+mod names;
+mod net;
+mod origin;
+mod rollup;
+mod table;
+mod target;
+#[cfg(test)]
+mod tests;
+mod txpool;
+mod web3;
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use eyre::{WrapErr, bail};
+use jsonrpsee::RpcModule;
+use jsonrpsee::core::RegisterMethodError;
+use jsonrpsee::server::middleware::http::{HostFilterLayer, ProxyGetRequestLayer};
+use jsonrpsee::server::middleware::rpc::RpcServiceBuilder;
+use jsonrpsee::server::{
+    BatchRequestConfig, PingConfig, RandomStringIdProvider, ServerBuilder, ServerConfig,
+    ServerHandle,
+};
+use tokio_util::sync::CancellationToken;
+
+pub use backend::{
+    Backend, BlockEvent, ChainReader, NodeStatus, PoolContent, SubmitError, SyncStatus,
+};
+use names::NamesLayer;
+use origin::OriginLayer;
+use table::{Api, Table};
+
+type Register = fn(&mut Table) -> Result<(), RegisterMethodError>;
+
+/// Every namespace and what adds its methods. A new one is a file and a line here; a namespace
+/// may have several lines.
+const MODULES: &[(&str, Register)] = &[
+    ("eth", eth_chain::register),
+    ("eth", eth_blocks::register),
+    ("eth", eth_state::register),
+    ("eth", eth_fees::register),
+    ("eth", eth_call::register),
+    ("eth", eth_logs::register),
+    ("eth", eth_filters::register),
+    ("eth", eth_submit::register),
+    ("eth", eth_subscribe::register),
+    ("net", net::register),
+    ("web3", web3::register),
+    ("rpc", web3::register_rpc),
+    ("txpool", txpool::register),
+    ("rollup", rollup::register),
+    ("rollup", feed::register),
+];
+
+/// Limits and manners of one RPC server.
+#[derive(Debug, Clone)]
+pub struct RpcConfig {
+    /// Namespaces that answer; empty means all.
+    pub namespaces: Vec<String>,
+    /// What `web3_clientVersion` says: name/version/platform.
+    pub client_version: String,
+    /// Origins of web pages that may call; "*" is every origin.
+    pub origins: Vec<String>,
+    /// `Host` values let in, such as "localhost:*"; `None` lets in all.
+    pub hosts: Option<Vec<String>>,
+    /// Largest request, bytes.
+    pub request_bytes: u32,
+    /// Largest response (of a whole batch, too), bytes.
+    pub response_bytes: u32,
+    /// Most calls of a batch.
+    pub batch: u32,
+    /// Most connections at a time.
+    pub connections: u32,
+    /// Most subscriptions of one connection.
+    pub subscriptions: u32,
+    /// Most gas of `eth_call` and `eth_estimateGas`.
+    pub call_gas: u64,
+    /// Longest a call or a search is waited for.
+    pub call_timeout: Duration,
+    /// Longest a whole HTTP request may take, its body included.
+    pub request_timeout: Duration,
+    /// Polled filters kept at a time.
+    pub filters: usize,
+    /// Calls and searches that run at the same time.
+    pub workers: usize,
+    /// Most blocks of one `eth_getLogs`.
+    pub log_blocks: u64,
+    /// Most logs of one `eth_getLogs` over several blocks.
+    pub log_results: usize,
+}
+
+impl Default for RpcConfig {
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        Self {
+            namespaces: Vec::new(),
+            client_version: concat!("causeway/v", env!("CARGO_PKG_VERSION")).to_owned(),
+            origins: Vec::new(),
+            hosts: None,
+            request_bytes: 2 << 20,
+            response_bytes: 25 << 20,
+            batch: 100,
+            connections: 500,
+            subscriptions: 64,
+            call_gas: 50_000_000,
+            call_timeout: Duration::from_secs(5),
+            request_timeout: Duration::from_secs(60),
+            filters: 1000,
+            workers: cores,
+            log_blocks: 10_000,
+            log_results: 10_000,
+        }
+    }
+}
+
+/// A running server.
+#[derive(Debug)]
+pub struct RpcServer {
+    /// Address it listens on.
+    pub local_addr: SocketAddr,
+    handle: ServerHandle,
+}
+
+impl RpcServer {
+    /// Completes when the server has stopped and every connection is closed.
+    pub async fn stopped(self) {
+        self.handle.stopped().await;
+    }
+}
+
+/// Serves on a bound listener until `stop`; requests that have begun are answered first.
+pub async fn serve(
+    listener: TcpListener,
+    backend: Arc<dyn Backend>,
+    config: RpcConfig,
+    stop: CancellationToken,
+) -> eyre::Result<RpcServer> {
+    let (enabled, off) = namespaces(&config.namespaces)?;
+    let origins = OriginLayer::new(&config.origins);
+    let hosts = match &config.hosts {
+        Some(hosts) => HostFilterLayer::new(hosts.iter().map(String::as_str))
+            .wrap_err("rpc: a host that may call is no host")?,
+        None => HostFilterLayer::disable(),
+    };
+    let server_config = server_config(&config);
+    let request_timeout = config.request_timeout;
+    let mut table = Table(RpcModule::new(Api::new(backend, config, enabled.clone())));
+    for (_, register) in MODULES.iter().filter(|(name, _)| enabled.contains(name)) {
+        register(&mut table)?;
+    }
+    let names = NamesLayer::new(table.0.method_names().collect(), off);
+    let http = tower::ServiceBuilder::new()
+        .timeout(request_timeout)
+        .layer(origins.cors())
+        .layer(hosts)
+        .layer(origins)
+        .layer(ProxyGetRequestLayer::new([("/health", "rollup_health")])?);
+    listener.set_nonblocking(true)?;
+    let server = ServerBuilder::with_config(server_config)
+        .set_rpc_middleware(RpcServiceBuilder::new().layer(names))
+        .set_http_middleware(http)
+        .build_from_tcp(listener)?;
+    let local_addr = server.local_addr()?;
+    let handle = server.start(table.0);
+    let stopping = handle.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            () = stop.cancelled() => { let _ = stopping.stop(); }
+            () = stopping.clone().stopped() => {}
+        }
+    });
+    Ok(RpcServer { local_addr, handle })
+}
+
+/// The namespaces that answer, and those that do not, each once and in the order of the table.
+fn namespaces(wanted: &[String]) -> eyre::Result<(Vec<&'static str>, Vec<&'static str>)> {
+    let mut all: Vec<&'static str> = MODULES.iter().map(|(name, _)| *name).collect();
+    all.dedup();
+    if let Some(unknown) = wanted.iter().find(|name| !all.contains(&name.as_str())) {
+        bail!("rpc: unknown namespace {unknown:?}: this binary has {all:?}");
+    }
+    Ok(all.into_iter().partition(|name| wanted.is_empty() || wanted.iter().any(|w| w == name)))
+}
+
+fn server_config(config: &RpcConfig) -> ServerConfig {
+    ServerConfig::builder()
+        .max_request_body_size(config.request_bytes)
+        .max_response_body_size(config.response_bytes)
+        .max_connections(config.connections)
+        .max_subscriptions_per_connection(config.subscriptions)
+        .set_batch_request_config(BatchRequestConfig::Limit(config.batch))
+        .set_first_request_timeout(Some(Duration::from_secs(10)))
+        .enable_ws_ping(PingConfig::new())
+        .set_id_provider(RandomStringIdProvider::new(32))
+        .set_tcp_no_delay(true)
+        .build()
+}

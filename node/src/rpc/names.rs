@@ -1,0 +1,127 @@
+//! Answers to calls of methods that are not there, in the words client libraries look for.
+
+use std::collections::HashSet;
+use std::future::ready;
+use std::sync::Arc;
+
+use futures::future::Either;
+use jsonrpsee::MethodResponse;
+use jsonrpsee::server::middleware::rpc::{
+    Batch, BatchEntry, BatchEntryErr, Notification, Request, RpcServiceT,
+};
+use jsonrpsee::types::{ErrorCode, ErrorObjectOwned};
+
+/// Code of a method or namespace that is not there.
+const NOT_FOUND: i32 = -32601;
+/// Code of a method that this node could offer, but does not.
+const NOT_ENABLED: i32 = -32004;
+
+/// Wraps the server's own dispatch.
+#[derive(Clone)]
+pub(crate) struct NamesLayer {
+    known: Arc<HashSet<&'static str>>,
+    off: Arc<[&'static str]>,
+}
+
+impl NamesLayer {
+    /// `known` are the methods that answer, `off` the namespaces that are left out.
+    pub(crate) fn new(known: HashSet<&'static str>, off: Vec<&'static str>) -> Self {
+        Self { known: Arc::new(known), off: off.into() }
+    }
+
+    fn refusal(&self, method: &str) -> Option<ErrorObjectOwned> {
+        if self.known.contains(method) {
+            return None;
+        }
+        let namespace = method.split_once('_').map_or("", |(namespace, _)| namespace);
+        let (code, message) = if self.off.contains(&namespace) {
+            (NOT_ENABLED, format!("Method not supported: enable it with --rpc.api {namespace}"))
+        } else {
+            let method: String = method.chars().take(100).collect();
+            (NOT_FOUND, format!("the method {method} does not exist/is not available"))
+        };
+        Some(ErrorObjectOwned::owned(code, message, None::<()>))
+    }
+}
+
+impl<S> tower::Layer<S> for NamesLayer {
+    type Service = Names<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Names { inner, names: self.clone() }
+    }
+}
+
+/// See [`NamesLayer`].
+#[derive(Clone)]
+pub(crate) struct Names<S> {
+    inner: S,
+    names: NamesLayer,
+}
+
+impl<S> RpcServiceT for Names<S>
+where
+    S: RpcServiceT<
+            MethodResponse = MethodResponse,
+            BatchResponse = MethodResponse,
+            NotificationResponse = MethodResponse,
+        > + Send
+        + Sync
+        + Clone
+        + 'static,
+{
+    type MethodResponse = MethodResponse;
+    type NotificationResponse = MethodResponse;
+    type BatchResponse = MethodResponse;
+
+    fn call<'a>(
+        &self,
+        request: Request<'a>,
+    ) -> impl Future<Output = Self::MethodResponse> + Send + 'a {
+        if let Some(error) = self.names.refusal(&request.method) {
+            return Either::Left(ready(MethodResponse::error(request.id, error)));
+        }
+        let subscribing = matches!(&*request.method, "eth_subscribe" | "eth_unsubscribe");
+        let id = subscribing.then(|| request.id.clone().into_owned());
+        let answer = self.inner.call(request);
+        Either::Right(async move {
+            let answer = answer.await;
+            let internal = Some(ErrorCode::InternalError.code());
+            match id {
+                // What dispatch says of a subscription over HTTP.
+                Some(id) if answer.as_error_code() == internal => {
+                    let text = "notifications not supported: subscribe over WebSocket";
+                    let error = ErrorObjectOwned::owned(NOT_FOUND, text, None::<()>);
+                    MethodResponse::error(id, error)
+                }
+                _ => answer,
+            }
+        })
+    }
+
+    fn batch<'a>(
+        &self,
+        mut batch: Batch<'a>,
+    ) -> impl Future<Output = Self::BatchResponse> + Send + 'a {
+        for entry in batch.iter_mut() {
+            let refused = match entry {
+                Ok(BatchEntry::Call(request)) => self
+                    .names
+                    .refusal(&request.method)
+                    .map(|error| BatchEntryErr::new(request.id.clone(), error)),
+                _ => None,
+            };
+            if let Some(refused) = refused {
+                *entry = Err(refused);
+            }
+        }
+        self.inner.batch(batch)
+    }
+
+    fn notification<'a>(
+        &self,
+        notification: Notification<'a>,
+    ) -> impl Future<Output = Self::NotificationResponse> + Send + 'a {
+        self.inner.notification(notification)
+    }
+}

@@ -1,0 +1,87 @@
+//! `rollup`: what a rollup node knows beyond Ethereum. Plain numbers, as rollup APIs use.
+
+use causeway_chainspec::{BlockId, DaRef};
+use jsonrpsee::core::RegisterMethodError;
+use serde_json::{Value, json};
+
+use super::error::RpcResult;
+use super::table::{Api, Table};
+
+pub(crate) fn register(table: &mut Table) -> Result<(), RegisterMethodError> {
+    table.quick("rollup_syncStatus", |api, _| sync_status(api))?;
+    table.quick("rollup_chainSpec", |api, _| Ok(chain_spec(api)))?;
+    table.quick("rollup_health", |api, _| Ok(health(api)))
+}
+
+fn sync_status(api: &Api) -> RpcResult<Value> {
+    let (chain, status) = (api.backend.chain(), api.backend.status());
+    let heads = *api.backend.heads().borrow();
+    let head = |id: BlockId| -> RpcResult<Value> {
+        let timestamp = chain.header(id.number)?.map(|header| header.timestamp);
+        Ok(json!({
+            "number": id.number, "hash": id.hash, "claim": id.claim, "timestamp": timestamp,
+        }))
+    };
+    Ok(json!({
+        "latest": head(chain.latest())?,
+        "safe": head(chain.safe())?,
+        "finalized": head(chain.finalized())?,
+        "safeDa": da(heads.safe_da),
+        "daHead": status.da_head.map(da),
+        "reorgs": heads.reorgs,
+        "syncing": api.backend.sync_status().is_some(),
+        "sequencer": {
+            "mode": status.sequencer.mode,
+            "leader": status.sequencer.leader,
+            "paused": status.sequencer.paused,
+        },
+    }))
+}
+
+fn da(at: DaRef) -> Value {
+    json!({ "height": at.height, "hash": at.hash })
+}
+
+fn chain_spec(api: &Api) -> Value {
+    let spec = api.backend.spec();
+    let forks: Vec<_> = spec
+        .forks
+        .iter()
+        .map(|(fork, time)| json!({ "fork": format!("{fork:?}").to_lowercase(), "time": time }))
+        .collect();
+    json!({
+        "name": spec.name,
+        "shortName": spec.short_name,
+        "chainId": spec.chain_id,
+        "kind": format!("{:?}", spec.kind).to_lowercase(),
+        "identity": spec.identity(),
+        "rulesHash": spec.rules_hash(api.backend.now_ms()),
+        "vm": spec.vm,
+        "da": spec.da.layer,
+        "sequencer": spec.sequencer.mode,
+        "blockTimeMs": spec.sequencer.block_time_ms,
+        "gasLimit": spec.gas.limit,
+        "genesisTimeMs": spec.genesis.time_ms,
+        "forks": forks,
+        "token": {
+            "name": spec.token.name,
+            "symbol": spec.token.symbol,
+            "decimals": spec.token.decimals,
+        },
+        "metalayer": { "enabled": spec.metalayer.enabled, "domain": spec.metalayer.domain },
+    })
+}
+
+/// Also the answer to `GET /health`.
+fn health(api: &Api) -> Value {
+    let (chain, status) = (api.backend.chain(), api.backend.status());
+    json!({
+        "status": if status.problems.is_empty() { "ok" } else { "degraded" },
+        "problems": status.problems,
+        "chainId": api.backend.spec().chain_id,
+        "latest": chain.latest().number,
+        "safe": chain.safe().number,
+        "finalized": chain.finalized().number,
+        "syncing": api.backend.sync_status().is_some(),
+    })
+}

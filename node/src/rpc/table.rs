@@ -1,0 +1,155 @@
+//! How a namespace registers its methods, and how their parameters are read.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use jsonrpsee::core::RegisterMethodError;
+use jsonrpsee::types::Params;
+use jsonrpsee::{Extensions, RpcModule};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+use tokio::sync::Semaphore;
+use tokio::time::{timeout, timeout_at};
+
+use super::RpcConfig;
+use super::backend::Backend;
+use super::error::{RpcError, RpcResult};
+use super::eth_filters::Filters;
+
+/// What every method can reach.
+pub(crate) struct Api {
+    /// The node.
+    pub(crate) backend: Arc<dyn Backend>,
+    /// Limits.
+    pub(crate) config: RpcConfig,
+    /// Namespaces that answer.
+    pub(crate) enabled: Vec<&'static str>,
+    /// Filters that clients poll.
+    pub(crate) filters: Filters,
+    workers: Arc<Semaphore>,
+}
+
+impl Api {
+    pub(crate) fn new(
+        backend: Arc<dyn Backend>,
+        config: RpcConfig,
+        enabled: Vec<&'static str>,
+    ) -> Self {
+        let workers = Arc::new(Semaphore::new(config.workers.max(1)));
+        Self { backend, config, enabled, filters: Filters::default(), workers }
+    }
+
+    /// Runs work that may take long on a worker thread: at most `config.workers` at a time, each
+    /// answered within `config.call_timeout`. The work gets the time at which it should give up;
+    /// one that does not look keeps its worker, never the client.
+    pub(crate) async fn heavy<R: Send + 'static>(
+        self: Arc<Self>,
+        work: impl FnOnce(&Self, Instant) -> RpcResult<R> + Send + 'static,
+    ) -> RpcResult<R> {
+        let limit = self.config.call_timeout;
+        let deadline = Instant::now() + limit;
+        let permit = match timeout(limit, self.workers.clone().acquire_owned()).await {
+            Ok(Ok(permit)) => permit,
+            _ => return Err(RpcError::busy()),
+        };
+        let task = tokio::task::spawn_blocking(move || {
+            let result = work(&self, deadline);
+            drop(permit);
+            result
+        });
+        match timeout_at(deadline.into(), task).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(panic)) => Err(RpcError::internal(panic)),
+            Err(_) => Err(RpcError::timeout(limit)),
+        }
+    }
+}
+
+/// The methods of the server, while namespaces add theirs.
+pub(crate) struct Table(pub(crate) RpcModule<Api>);
+
+impl Table {
+    /// A method that answers from memory or with a few reads.
+    pub(crate) fn quick<R, F>(
+        &mut self,
+        name: &'static str,
+        run: F,
+    ) -> Result<(), RegisterMethodError>
+    where
+        R: Serialize + Clone + 'static,
+        F: Fn(&Api, &Args) -> RpcResult<R> + Send + Sync + 'static,
+    {
+        self.0.register_method(name, move |params, api: &Api, _: &Extensions| {
+            run(api, &Args::new(&params)?)
+        })?;
+        Ok(())
+    }
+
+    /// A method that executes code or reads much: see [`Api::heavy`].
+    pub(crate) fn heavy<R, F>(
+        &mut self,
+        name: &'static str,
+        run: F,
+    ) -> Result<(), RegisterMethodError>
+    where
+        R: Serialize + Clone + Send + 'static,
+        F: Fn(&Api, &Args, Instant) -> RpcResult<R> + Copy + Send + Sync + 'static,
+    {
+        self.0.register_async_method(name, move |params, api: Arc<Api>, _| async move {
+            let args = Args::new(&params)?;
+            api.heavy(move |api, deadline| run(api, &args, deadline)).await
+        })?;
+        Ok(())
+    }
+
+    /// A method that waits for something.
+    pub(crate) fn waiting<R, F, Fut>(
+        &mut self,
+        name: &'static str,
+        run: F,
+    ) -> Result<(), RegisterMethodError>
+    where
+        R: Serialize + Clone + Send + 'static,
+        F: Fn(Arc<Api>, Args) -> Fut + Copy + Send + Sync + 'static,
+        Fut: Future<Output = RpcResult<R>> + Send,
+    {
+        self.0.register_async_method(name, move |params, api: Arc<Api>, _| async move {
+            run(api, Args::new(&params)?).await
+        })?;
+        Ok(())
+    }
+}
+
+/// Positional parameters. Missing `params`, `null` and `[]` are all "none"; `null` in a place is
+/// the same as leaving it out.
+pub(crate) struct Args(Vec<Box<RawValue>>);
+
+impl Args {
+    pub(crate) fn new(params: &Params<'_>) -> RpcResult<Self> {
+        match params.as_str() {
+            None | Some("" | "null") => Ok(Self(Vec::new())),
+            Some(text) => serde_json::from_str(text)
+                .map(Self)
+                .map_err(|_| RpcError::params("non-array args: params must be a list")),
+        }
+    }
+
+    /// The parameter at a place, which must be there.
+    pub(crate) fn need<T: DeserializeOwned>(&self, at: usize, name: &str) -> RpcResult<T> {
+        self.option(at, name)?.ok_or_else(|| {
+            RpcError::params(format!("missing value for required argument {at} ({name})"))
+        })
+    }
+
+    /// The parameter at a place, if it is there.
+    pub(crate) fn option<T: DeserializeOwned>(
+        &self,
+        at: usize,
+        name: &str,
+    ) -> RpcResult<Option<T>> {
+        let Some(raw) = self.0.get(at) else { return Ok(None) };
+        serde_json::from_str(raw.get())
+            .map_err(|error| RpcError::params(format!("invalid argument {at} ({name}): {error}")))
+    }
+}

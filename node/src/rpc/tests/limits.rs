@@ -1,0 +1,229 @@
+//! Limits: sizes, batches, logs, workers, and who may call.
+
+use std::time::Duration;
+
+use alloy_primitives::{Bytes, U256};
+use jsonrpsee::core::client::SubscriptionClientT;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::fake::FakeState;
+use super::wire::{CONTRACT, FRIEND, World, alice, log, receipt, transfer};
+use crate::rpc::RpcConfig;
+
+#[tokio::test]
+async fn batches_up_to_the_limit() {
+    let world = World::new(RpcConfig { batch: 3, ..RpcConfig::default() }).await;
+    let batch = |calls: usize| {
+        let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "eth_chainId" });
+        Value::Array(vec![call; calls]).to_string()
+    };
+    assert_eq!(world.post(&batch(3)).await.as_array().unwrap().len(), 3);
+    assert_eq!(world.post(&batch(4)).await["error"]["code"], -32010);
+    assert_eq!(world.post("[]").await["error"]["code"], -32600);
+}
+
+#[tokio::test]
+async fn requests_and_responses_up_to_their_limits() {
+    let config = RpcConfig { request_bytes: 1000, response_bytes: 2000, ..RpcConfig::default() };
+    let world = World::new(config).await;
+    let sized = |bytes: usize| {
+        let empty = json!({ "jsonrpc": "2.0", "id": 1, "method": "web3_sha3", "params": ["0x"] });
+        let room = (bytes - empty.to_string().len()) / 2 * 2;
+        empty.to_string().replace("0x", &format!("0x{}", "00".repeat(room / 2)))
+    };
+    assert!(world.post(&sized(998)).await["result"].is_string());
+    let (status, _, _) = world.http("POST", "/", &[], &sized(1100)).await;
+    assert_eq!(status, 413);
+    // One block fits, its receipts (with a bloom each) do not.
+    let answer = world.call("eth_getBlockReceipts", json!(["0x1"])).await;
+    assert_eq!(answer["error"]["code"], -32008);
+    assert_eq!(world.call("eth_blockNumber", json!([])).await, "0x3");
+}
+
+#[tokio::test]
+async fn malformed_bodies_are_answered() {
+    let world = World::new(RpcConfig::default()).await;
+    let deep = "[".repeat(100_000);
+    let nested = format!(
+        r#"{{"jsonrpc":"2.0","id":1,"method":"eth_call","params":{}{}}}"#,
+        deep,
+        "]".repeat(100_000)
+    );
+    for (body, code) in [
+        ("{", -32700),
+        ("\u{0}", -32700),
+        (r#"{"jsonrpc":"2.0"}"#, -32700),
+        (r#"{"jsonrpc":"1.0","id":1,"method":"eth_chainId"}"#, -32600),
+        (deep.as_str(), -32700),
+    ] {
+        let (_, _, answer) = world.http("POST", "/", &[], body).await;
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        assert_eq!(answer["error"]["code"], code, "{:.60}", body);
+    }
+    let (_, _, answer) = world.http("POST", "/", &[], &nested).await;
+    assert!(answer.contains("error"), "{answer:.200}");
+    assert_eq!(world.call("eth_blockNumber", json!([])).await, "0x3");
+}
+
+#[tokio::test]
+async fn wide_log_queries_say_how_to_ask_again() {
+    let config = RpcConfig { log_blocks: 10, log_results: 4, ..RpcConfig::default() };
+    let world = World::new(config).await;
+    {
+        let mut chain = world.node.chain.lock();
+        for number in 4..20 {
+            let logs = vec![log(1), log(2)];
+            chain.push(
+                vec![(transfer(number, 1), receipt(21_000, 21_000, logs))],
+                FakeState::default(),
+            );
+        }
+        let many = (0..9).map(log).collect();
+        chain.push(vec![(transfer(20, 1), receipt(21_000, 21_000, many))], FakeState::default());
+        chain.push(Vec::new(), FakeState::default());
+    }
+    let logs = async |from: u64, to: u64| {
+        let filter = json!({ "fromBlock": format!("{from:#x}"), "toBlock": format!("{to:#x}") });
+        world.call("eth_getLogs", json!([filter])).await
+    };
+    let message = |answer: Value| {
+        assert_eq!(answer["error"]["code"], -32602, "{answer}");
+        answer["error"]["message"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(message(logs(4, 14).await), "query exceeds max block range 10");
+    assert_eq!(message(logs(4, 13).await), "query exceeds max results 4, retry with the range 4-5");
+    // The range it names is answered, and so is a single block whatever it holds.
+    assert_eq!(logs(4, 5).await.as_array().unwrap().len(), 4);
+    assert_eq!(logs(20, 20).await.as_array().unwrap().len(), 9);
+    assert_eq!(
+        message(logs(20, 21).await),
+        "query exceeds max results 4, retry with the range 20-20"
+    );
+    let many = vec![CONTRACT; 1]
+        .into_iter()
+        .chain(
+            (0..1001_u64).map(|n| alloy_primitives::Address::left_padding_from(&n.to_be_bytes())),
+        )
+        .collect::<Vec<_>>();
+    let answer = world.call("eth_getLogs", json!([{ "address": many }])).await;
+    assert_eq!(message(answer), "exceed max addresses: at most 1000");
+}
+
+#[tokio::test]
+#[expect(clippy::await_holding_lock, reason = "the worker waits for it, this thread does not")]
+async fn slow_calls_time_out_and_cannot_pile_up() {
+    let config =
+        RpcConfig { workers: 1, call_timeout: Duration::from_millis(50), ..RpcConfig::default() };
+    let world = World::new(config).await;
+    let slow = json!([{ "to": CONTRACT, "input": "0x0a" }]);
+    let gate = world.node.gate.clone();
+    let held = gate.lock();
+    let first = world.call("eth_call", slow.clone()).await;
+    assert_eq!(
+        first,
+        json!({ "error": { "code": -32000, "message": "execution aborted (timeout = 0.05s)" } })
+    );
+    // The only worker is still busy.
+    let second = world.call("eth_call", slow.clone()).await;
+    assert_eq!(second["error"]["code"], -32005);
+    // What needs no worker is answered.
+    assert_eq!(world.call("eth_blockNumber", json!([])).await, "0x3");
+    drop(held);
+    // The worker comes back as soon as the call ends; ask until it has.
+    let mut answer = Value::Null;
+    for _ in 0..100 {
+        answer = world.call("eth_call", slow.clone()).await;
+        if answer == "0x" {
+            break;
+        }
+    }
+    assert_eq!(answer, "0x");
+}
+
+#[tokio::test]
+async fn overrides_and_gas_are_capped() {
+    let world = World::new(RpcConfig { call_gas: 40_000, ..RpcConfig::default() }).await;
+    let call = json!({ "to": CONTRACT, "input": "0x05", "gas": "0xffffffffff" });
+    let seen = world.call("eth_call", json!([call])).await;
+    let bytes: Bytes = seen.as_str().unwrap().parse().unwrap();
+    assert_eq!(U256::from_be_slice(&bytes[128..160]), U256::from(40_000));
+    let hungry = json!({ "from": alice(), "to": CONTRACT, "input": "0x06" });
+    let answer = world.call("eth_estimateGas", json!([hungry])).await;
+    assert_eq!(answer["error"]["message"], "gas required exceeds allowance (40000)");
+    let both = json!({ FRIEND.to_string(): { "state": {}, "stateDiff": {} } });
+    let answer = world.call("eth_call", json!([call, "latest", both])).await;
+    assert_eq!(answer["error"]["code"], -32602);
+    let keys: Vec<String> = (0..1025).map(|key| format!("{key:#x}")).collect();
+    let answer = world.call("eth_getProof", json!([CONTRACT, keys])).await;
+    assert_eq!(answer["error"]["message"], "too many storage keys: have 1025, most 1024");
+}
+
+#[tokio::test]
+async fn pages_of_other_origins() {
+    let preflight = [
+        ("Origin", "https://app.example"),
+        ("Access-Control-Request-Method", "POST"),
+        ("Access-Control-Request-Headers", "content-type"),
+    ];
+    let upgrade = [
+        ("Origin", "https://evil.example"),
+        ("Upgrade", "websocket"),
+        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ("Sec-WebSocket-Version", "13"),
+    ];
+    let allow = "access-control-allow-origin";
+    for (origins, allowed) in [
+        (vec![], None),
+        (vec!["*".to_owned()], Some("*")),
+        (vec!["https://app.example".to_owned()], Some("https://app.example")),
+    ] {
+        let world = World::new(RpcConfig { origins, ..RpcConfig::default() }).await;
+        let (status, head, _) = world.http("OPTIONS", "/", &preflight, "").await;
+        assert_eq!(status, 200);
+        match allowed {
+            Some(origin) => assert!(head.contains(&format!("{allow}: {origin}")), "{head}"),
+            None => assert!(!head.contains(allow), "{head}"),
+        }
+        let (status, _, _) = world.http("GET", "/", &upgrade, "").await;
+        assert_eq!(status == 403, allowed != Some("*"), "{status}");
+    }
+}
+
+#[tokio::test]
+async fn foreign_host_names() {
+    let hosts = Some(vec!["localhost:*".to_owned(), "127.0.0.1:*".to_owned()]);
+    let world = World::new(RpcConfig { hosts, ..RpcConfig::default() }).await;
+    assert_eq!(world.call("eth_blockNumber", json!([])).await, "0x3");
+    let body = r#"{"jsonrpc":"2.0","id":1,"method":"eth_chainId"}"#;
+    let (status, _, _) = world.http("POST", "/", &[("Host", "evil.example")], body).await;
+    assert_eq!(status, 403);
+}
+
+#[tokio::test]
+async fn bodies_that_never_end() {
+    let config = RpcConfig { request_timeout: Duration::from_millis(50), ..RpcConfig::default() };
+    let world = World::new(config).await;
+    let mut stream = tokio::net::TcpStream::connect(world.addr).await.unwrap();
+    let head = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+                Content-Length: 100\r\n\r\n{";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    // The server gives up; what it says then is its own affair.
+    let _ = stream.read_to_end(&mut answer).await;
+    assert!(!answer.windows(6).any(|part| part == b"result"));
+}
+
+#[tokio::test]
+async fn it_stops_when_told() {
+    let world = World::new(RpcConfig::default()).await;
+    let url = format!("ws://{}", world.addr);
+    let client = jsonrpsee::ws_client::WsClientBuilder::default().build(url).await.unwrap();
+    let params = jsonrpsee::rpc_params!["newHeads"];
+    let mut heads: jsonrpsee::core::client::Subscription<Value> =
+        client.subscribe("eth_subscribe", params, "eth_unsubscribe").await.unwrap();
+    world.stop.cancel();
+    world.server.stopped().await;
+    assert!(heads.next().await.is_none());
+    assert!(tokio::net::TcpStream::connect(world.addr).await.is_err());
+}

@@ -1,0 +1,85 @@
+//! Posts sealed blocks to DA. Its cursor is the derived safe head, never an inclusion receipt.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use causeway_chainspec::Span;
+use causeway_da::DaError;
+use causeway_da::codec::{self, EncodeOptions};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use super::{longer, pause};
+use crate::node::{Node, NodeError};
+
+const FIRST_BACKOFF: Duration = Duration::from_millis(100);
+
+/// What was posted and not yet derived.
+#[derive(Debug, Clone, Copy)]
+struct Posted {
+    /// Number and claim of the last block.
+    last: causeway_chainspec::BlockId,
+    /// DA height at which it was expected.
+    height: u64,
+}
+
+/// Runs until `stop`. Posting the same range twice is harmless; nothing is posted that is expired.
+pub(super) async fn run(node: Arc<Node>, stop: CancellationToken) -> Result<(), NodeError> {
+    let Some(key) = node.poster_key().cloned() else {
+        return Err(NodeError::Task(
+            "a sequencer needs the poster's key: give --poster-key FILE".into(),
+        ));
+    };
+    let interval = Duration::from_millis(node.spec().da.interval_ms.clamp(10, 60_000) / 2);
+    let mut posted: Option<Posted> = None;
+    let mut backoff = FIRST_BACKOFF;
+    while !stop.is_cancelled() {
+        posted = posted.filter(|posted| still_ahead(&node, posted));
+        let from =
+            posted.map_or(node.heads().borrow().safe.number, |posted| posted.last.number) + 1;
+        let Some(span) = node.span_from(from)? else {
+            pause(&stop, interval).await;
+            continue;
+        };
+        let last = span.blocks.last().map(|block| block.claim.number).unwrap_or_default();
+        match submit(&node, &span, &key).await {
+            Ok(da) => {
+                debug!(from, to = last, height = da.height, "posted a span");
+                let id = node.pipeline().snapshot().id(last)?;
+                posted = id.map(|last| Posted { last, height: da.height });
+                backoff = FIRST_BACKOFF;
+                pause(&stop, interval).await;
+            }
+            Err(error) if error.is_temporary() => {
+                warn!(%error, retry_ms = backoff.as_millis() as u64, "posting failed; blocks wait");
+                pause(&stop, backoff).await;
+                backoff = longer(backoff);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Whether the next span may follow what was posted: it is still our chain, and derivation has
+/// not passed its DA block without making it safe.
+fn still_ahead(node: &Node, posted: &Posted) -> bool {
+    let snapshot = node.pipeline().snapshot();
+    let ours = snapshot.id(posted.last.number).ok().flatten() == Some(posted.last);
+    let safe = snapshot.safe().number;
+    ours && safe < posted.last.number
+        && node.cursor().is_some_and(|cursor| cursor.da.height < posted.height)
+}
+
+async fn submit(
+    node: &Node,
+    span: &Span,
+    key: &alloy_signer_local::PrivateKeySigner,
+) -> Result<causeway_chainspec::DaRef, DaError> {
+    let limits = node.da().limits().await?;
+    let vm = &node.spec().vm;
+    let options = EncodeOptions::default();
+    let blobs = codec::encode(span, vm, key, &options, limits.max_blob_bytes)
+        .map_err(|error| DaError::Refused(format!("encoding a span: {error}")))?;
+    node.da().submit(&blobs).await
+}
