@@ -227,10 +227,22 @@ impl Inner {
             match reason {
                 SkipReason::FeeTooLow { .. }
                 | SkipReason::BlockFull { .. }
+                | SkipReason::BytesFull { .. }
                 | SkipReason::Funds { .. }
                 | SkipReason::NonceTooHigh { .. } => {}
                 SkipReason::NonceTooLow { .. } => self.remove(*hash, Some(DropReason::NonceUsed)),
-                other => self.remove(*hash, Some(DropReason::Invalid(other.clone()))),
+                // One by one: a new reason must say here whether it is for ever.
+                SkipReason::Undecodable(_)
+                | SkipReason::ChainId { .. }
+                | SkipReason::TipAboveFee
+                | SkipReason::IntrinsicGas { .. }
+                | SkipReason::GasLimit { .. }
+                | SkipReason::SenderNotEoa
+                | SkipReason::InitCode { .. }
+                | SkipReason::Unsupported(_)
+                | SkipReason::Other(_) => {
+                    self.remove(*hash, Some(DropReason::Invalid(reason.clone())));
+                }
             }
         }
     }

@@ -197,6 +197,17 @@ fn quarantined_and_impossible_transactions_leave() {
 }
 
 #[test]
+fn what_only_found_no_room_stays() {
+    let pool = pool(10);
+    let tx = tx(1, 0, 1, 1, 0);
+    pool.add(tx.clone(), rich(0)).unwrap();
+    let bytes = SkipReason::BytesFull { have: 100, left: 99 };
+    pool.skipped(&[(tx.hash, SkipReason::BlockFull { have: 2, left: 1 }), (tx.hash, bytes)]);
+    assert_eq!(pool.dropped(tx.hash), None);
+    assert_eq!(all(&pool), [(1, 0)]);
+}
+
+#[test]
 fn subscribers_hear_of_what_is_durable() {
     let pool = pool(10);
     let mut added = pool.subscribe();

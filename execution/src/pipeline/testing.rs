@@ -102,7 +102,7 @@ pub(crate) struct Refuser;
 
 impl Vm for Refuser {
     fn check(&self, _: &Tx, _: &BlockEnv) -> Result<TxFacts, SkipReason> {
-        Err(SkipReason::Unsupported("anything"))
+        Err(SkipReason::Unsupported("anything".into()))
     }
     fn execute(
         &self,
@@ -111,11 +111,12 @@ impl Vm for Refuser {
         txs: &[Arc<Tx>],
         _: &Stop,
     ) -> Result<BlockOutput, VmError> {
-        let skipped = (0..txs.len()).map(|at| (at, SkipReason::Unsupported("anything"))).collect();
+        let skipped =
+            (0..txs.len()).map(|at| (at, SkipReason::Unsupported("anything".into()))).collect();
         Ok(BlockOutput { skipped, attempted: txs.len(), ..Default::default() })
     }
     fn call(&self, _: &dyn StateReader, _: &BlockEnv, _: &Call) -> Result<CallOutput, VmError> {
-        Err(SkipReason::Unsupported("calls").into())
+        Err(SkipReason::Unsupported("calls".into()).into())
     }
     fn preinstall(
         &self,
@@ -124,6 +125,6 @@ impl Vm for Refuser {
         _: Address,
         _: &Bytes,
     ) -> Result<StateDiff, VmError> {
-        Err(SkipReason::Unsupported("contracts").into())
+        Err(SkipReason::Unsupported("contracts".into()).into())
     }
 }
