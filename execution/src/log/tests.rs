@@ -73,12 +73,14 @@ fn golden() -> Vec<(Entry, String)> {
         seal: vec![seal],
         hash: byte32(6),
         senders: vec![address],
+        signed: vec![tuple],
     };
     let derived =
         DerivedEntry { height: 300, record: Bytes::from_static(b"r"), safe: 4, finalized: 2 };
     let (w1, w3, w6, a) = ("01".repeat(32), "03".repeat(32), "06".repeat(32), "aa".repeat(20));
     let claim = hex::encode(alloy_rlp::encode(self::claim()));
-    let block_fields = format!("{claim}c5c0c38202ffc0c5c480820909a0{w6}d594{a}");
+    let signed = format!("f847f845a0{w1}028007a0{w3}");
+    let block_fields = format!("{claim}c5c0c38202ffc0c5c480820909a0{w6}d594{a}{signed}");
     let block_head = format!("f9{:04x}", block_fields.len() / 2);
     vec![
         (

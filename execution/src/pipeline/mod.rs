@@ -315,10 +315,8 @@ impl Pipeline {
                 latest.number
             )));
         }
-        let mut entries: Vec<_> = signed.map(Entry::Signed).into_iter().collect();
-        let entry = BlockEntry::new(&layer.executed.block, seal.clone());
-        entries.push(Entry::Block(Box::new(entry)));
-        let end = self.core.log.append(&entries)?;
+        let entry = BlockEntry::new(&layer.executed.block, seal.clone(), signed);
+        let end = self.core.log.append(&[Entry::Block(Box::new(entry))])?;
         self.core.log.sync(end)?;
         self.apply_block(layer, seal, end)
     }

@@ -62,8 +62,12 @@ impl Pipeline {
                 kept.votes.insert(record.first, vote);
                 Ok(())
             }
-            entry if record.offset >= from => self.redo(entry, record.end),
-            _ => Ok(()),
+            entry => {
+                if let Entry::Block(block) = &entry {
+                    kept.signed.extend(block.signed.iter().map(|tuple| (record.first, *tuple)));
+                }
+                if record.offset >= from { self.redo(entry, record.end) } else { Ok(()) }
+            }
         })?;
         let snapshot = self.snapshot();
         let mut recovered = Recovered {
@@ -126,7 +130,8 @@ impl Pipeline {
 }
 
 /// Chooses the entries that must outlive their segment: transactions neither in a final block nor
-/// overtaken by one, the newest record of each signer, votes since the last final block.
+/// overtaken by one, the newest signature (without its block), the newest intent to publish, votes
+/// since the last final block.
 pub(super) fn still_needed(
     view: &View,
     records: Vec<Record>,
@@ -141,7 +146,11 @@ pub(super) fn still_needed(
     let newest = |kind: fn(&Entry) -> bool| {
         records.iter().filter(|record| kind(&record.entry)).map(|record| record.first).max()
     };
-    let signed = newest(|entry| matches!(entry, Entry::Signed(_)));
+    let signed = newest(|entry| match entry {
+        Entry::Signed(_) => true,
+        Entry::Block(block) => !block.signed.is_empty(),
+        _ => false,
+    });
     let published = newest(|entry| matches!(entry, Entry::Publish(_)));
     let is_final = |record: &&Record| match &record.entry {
         Entry::Block(block) => block.claim.number <= finalized,
@@ -149,7 +158,12 @@ pub(super) fn still_needed(
     };
     let settled = records.iter().filter(is_final).map(|record| record.first).max().unwrap_or(0);
     let mut kept = Vec::new();
-    for record in records {
+    for mut record in records {
+        if let Entry::Block(block) = &record.entry
+            && let Some(tuple) = block.signed.first()
+        {
+            record.entry = Entry::Signed(*tuple);
+        }
         let keep = match &record.entry {
             Entry::Accepted(accepted) => is_live(view, state.as_deref(), finalized, accepted)?,
             Entry::Vote(_) => record.first >= settled,
