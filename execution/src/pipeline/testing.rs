@@ -82,10 +82,21 @@ pub(crate) fn spec(vm: &str) -> Arc<ChainSpec> {
 
 /// A signed transfer.
 pub(crate) fn transfer(from: u8, nonce: u64, to: Address, value: u64) -> Arc<Tx> {
+    transfer_with(from, nonce, to, value, 21_000)
+}
+
+/// A signed transfer that asks for more gas than it needs.
+pub(crate) fn transfer_with(
+    from: u8,
+    nonce: u64,
+    to: Address,
+    value: u64,
+    gas_limit: u64,
+) -> Arc<Tx> {
     let tx = TxEip1559 {
         chain_id: CHAIN_ID,
         nonce,
-        gas_limit: 21_000,
+        gas_limit,
         max_fee_per_gas: 1_000_000_000_000,
         max_priority_fee_per_gas: 1,
         to: TxKind::Call(to),
