@@ -65,7 +65,8 @@ pub struct Recovered {
     pub accepted: Vec<Arc<Tx>>,
     /// Last thing this node signed.
     pub last_signed: Option<SealTuple>,
-    /// Records of the sequencer, oldest first, at least those since the last final block.
+    /// Records of the sequencer, oldest first: at least those since the last final block, and the
+    /// newest 1024 however old they are.
     pub votes: Vec<Bytes>,
 }
 

@@ -14,6 +14,10 @@ use crate::ExecutionError;
 use crate::log::{Accepted, BlockEntry, Entry, Record, UnwindEntry};
 use crate::store::{Batch, Store, View};
 
+/// Newest records of the sequencer that truncation never drops, whatever is final: a record may
+/// count until a block of a later term is final, and the pipeline does not read them.
+const KEPT_VOTES: usize = if cfg!(test) { 8 } else { 1024 };
+
 /// What the store holds; genesis is executed and committed if it
 /// is new. A store that lost its blocks never gets here: it is refused when it is opened.
 pub(super) fn first_picture(store: &Store, rules: &Rules) -> Result<Picture, ExecutionError> {
@@ -131,7 +135,7 @@ impl Pipeline {
 
 /// Chooses the entries that must outlive their segment: transactions neither in a final block nor
 /// overtaken by one, the newest signature (without its block), the newest intent to publish, votes
-/// since the last final block.
+/// since the last final block and the newest [`KEPT_VOTES`] of the older ones.
 pub(super) fn still_needed(
     view: &View,
     records: Vec<Record>,
@@ -157,6 +161,13 @@ pub(super) fn still_needed(
         _ => false,
     };
     let settled = records.iter().filter(is_final).map(|record| record.first).max().unwrap_or(0);
+    let mut votes: Vec<u64> = records
+        .iter()
+        .filter(|record| matches!(record.entry, Entry::Vote(_)))
+        .map(|record| record.first)
+        .collect();
+    votes.sort_unstable();
+    let oldest_vote = votes.iter().rev().nth(KEPT_VOTES - 1).copied().unwrap_or(0);
     let mut kept = Vec::new();
     for mut record in records {
         if let Entry::Block(block) = &record.entry
@@ -166,7 +177,7 @@ pub(super) fn still_needed(
         }
         let keep = match &record.entry {
             Entry::Accepted(accepted) => is_live(view, state.as_deref(), finalized, accepted)?,
-            Entry::Vote(_) => record.first >= settled,
+            Entry::Vote(_) => record.first >= settled.min(oldest_vote),
             Entry::Signed(_) => Some(record.first) == signed,
             Entry::Publish(_) => Some(record.first) == published,
             _ => false,

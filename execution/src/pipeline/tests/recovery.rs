@@ -206,6 +206,23 @@ fn old_log_segments_go_and_waiting_transactions_stay() {
 }
 
 #[test]
+fn the_newest_records_of_the_sequencer_outlive_finality() {
+    let dir = TempDir::new().unwrap();
+    let pipeline = open(&dir);
+    let vote = |n: u8| Bytes::from(vec![n; 4]);
+    (0..12).for_each(|n| pipeline.append_vote(vote(n)).unwrap());
+    for nonce in 0..60 {
+        grow(&pipeline, &[transfer(0, nonce, BOB, 1)]);
+        pipeline.derived(nonce, Bytes::new(), nonce + 1, nonce + 1).unwrap();
+    }
+    pipeline.persist.flush().unwrap();
+    assert!(pipeline.core.log.start() > 0, "segments were dropped");
+    drop(pipeline);
+    let (_, recovered) = Pipeline::open(config(dir.path())).unwrap();
+    assert_eq!(recovered.votes, (4..12).map(vote).collect::<Vec<_>>());
+}
+
+#[test]
 fn candidates_decode_to_what_the_log_keeps() {
     let dir = TempDir::new().unwrap();
     let pipeline = open(&dir);
