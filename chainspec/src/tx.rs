@@ -169,6 +169,14 @@ pub enum SkipReason {
         /// Gas left in the block.
         left: u64,
     },
+    /// No bytes left in this block.
+    #[error("byte limit reached: the block has {left} bytes left, the transaction has {have}")]
+    BytesFull {
+        /// Bytes of the transaction.
+        have: u64,
+        /// Bytes left in the block.
+        left: u64,
+    },
     /// The sender has code that is no EIP-7702 delegation (EIP-3607).
     #[error("sender not an eoa")]
     SenderNotEoa,
@@ -182,8 +190,9 @@ pub enum SkipReason {
     },
     /// The VM of this chain does not do what the transaction asks for.
     #[error("transaction not supported by this chain's vm: {0}")]
-    Unsupported(&'static str),
-    /// Invalid in a way the VM describes itself.
+    Unsupported(String),
+    /// Invalid in a way the VM describes itself, now and later: what may pass has its own variant,
+    /// because the mempool forgets these.
     #[error("{0}")]
     Other(String),
 }

@@ -9,7 +9,7 @@ use causeway_chainspec::{
 };
 
 use crate::SealError;
-use crate::lane::{Lane, TooLarge};
+use crate::lane::{Lane, NotTaken};
 use crate::rules::{ClaimError, DaPoint, DerivedAt, History, RuleError, Rules, Tip, floor_ms};
 
 #[cfg(test)]
@@ -109,9 +109,9 @@ pub enum Dropped {
         /// The rule it breaks.
         error: ClaimError,
     },
-    /// A forced entry no block can hold.
+    /// A forced entry that did not enter the lane.
     #[error(transparent)]
-    Forced(#[from] TooLarge),
+    Forced(#[from] NotTaken),
 }
 
 /// Why a DA block could not be derived: the caller's mistake or its store, never the data.

@@ -46,29 +46,52 @@ pub struct Run {
     pub full: bool,
 }
 
-/// An entry that can fit no block and is therefore not of the lane.
+/// Why an entry on DA is not of the lane. The same on every node: it depends on DA alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("forced entry of {bytes} bytes is over the limit of {most}")]
-pub struct TooLarge {
-    /// Its size.
-    pub bytes: u64,
-    /// Most bytes a claim may hold.
-    pub most: u64,
+pub enum NotTaken {
+    /// It can fit no block.
+    #[error("forced entry of {bytes} bytes is over the limit of {most}")]
+    TooLarge {
+        /// Its size.
+        bytes: u64,
+        /// Most bytes a claim may hold.
+        most: u64,
+    },
+    /// Those before it fill the lane for more than a window.
+    #[error(
+        "the forced lane is full: the entry would be due in {wait_ms} ms, at most {most_ms} may be \
+         waited; send it again later"
+    )]
+    Full {
+        /// How long after its DA block it would be due, ms.
+        wait_ms: u64,
+        /// The window, ms.
+        most_ms: u64,
+    },
 }
 
 impl Lane {
     /// Adds what a DA block brought: entries in DA order, with that block's time as derivation
     /// uses it. An entry larger than a whole block never enters, or it would stop the lane.
+    ///
+    /// Nor does one that would be due more than a window after its DA block. So whatever enters is
+    /// included within two windows and the forced delay, which is what can be promised of forced
+    /// inclusion at all; and the lane holds at most what it carries in that time, every cost being
+    /// at least [`MIN_COST`] and the entry's share of a block's bytes, however much DA brings.
     pub fn push(
         &mut self,
         spec: &ChainSpec,
         da: DaRef,
         time_ms: u64,
         bytes: Bytes,
-    ) -> Result<(), TooLarge> {
+    ) -> Result<(), NotTaken> {
         let (size, most) = (bytes.len() as u64, spec.gas.limit_bytes);
         if size > most {
-            return Err(TooLarge { bytes: size, most });
+            return Err(NotTaken::TooLarge { bytes: size, most });
+        }
+        let (wait_ms, most_ms) = (self.free_ms.saturating_sub(time_ms), spec.sequencer.window_ms);
+        if wait_ms > most_ms {
+            return Err(NotTaken::Full { wait_ms, most_ms });
         }
         let cost = cost(spec, &bytes);
         let due_ms = time_ms.max(self.free_ms);

@@ -28,8 +28,10 @@ pub struct BuildRequest {
     pub parent: B256,
     /// Time wanted, ms; the node raises it to parent + 1 ms if it is not above the parent.
     pub time_ms: u64,
-    /// Stop adding candidates when the clock reads this, ms.
-    pub deadline_ms: u64,
+    /// How long candidates may be executed, ms. Counted from when their execution starts: not
+    /// while the request waits for its turn or the block is drafted, or blocks would stay empty
+    /// for ever on a node that is busy.
+    pub budget_ms: u64,
 }
 
 /// A claim and its body, as they travel between voters.

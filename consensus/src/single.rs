@@ -103,7 +103,9 @@ impl Sequencer for Single {
                 Ok(block) => {
                     let empty =
                         block.plan.body.candidates.is_empty() && block.plan.forced.is_empty();
-                    pace.hungry = !empty && *waiting.borrow() > 0;
+                    // One that took all its time may have been cut short, however little is in it.
+                    let cut = clock.now_ms().saturating_sub(pace.last_ms) >= self.block_time_ms;
+                    pace.hungry = (cut || !empty) && *waiting.borrow() > 0;
                     pace.retry_ms = RETRY_MS.0;
                     self.status.lock().paused = None;
                 }
@@ -193,8 +195,8 @@ impl Single {
     ) -> Result<Arc<Block>, ChainError> {
         let parent = chain.heads().borrow().latest.claim;
         let time_ms = clock.now_ms();
-        let deadline_ms = time_ms.saturating_add(self.block_time_ms);
-        let block = chain.build(BuildRequest { parent, time_ms, deadline_ms }).await?;
+        let budget_ms = self.block_time_ms;
+        let block = chain.build(BuildRequest { parent, time_ms, budget_ms }).await?;
         let tuple = tuple(self.identity, &block.plan.claim);
         if let Some(signed) = chain.last_signed()
             && contradicts(&signed, &tuple, block.plan.claim.parent)

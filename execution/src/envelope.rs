@@ -57,9 +57,7 @@ impl Room {
         }
         let (have, left) = (tx.raw.len() as u64, self.bytes);
         if have > left {
-            return Err(SkipReason::Other(format!(
-                "byte limit reached: the block has {left} bytes left, the transaction has {have}"
-            )));
+            return Err(SkipReason::BytesFull { have, left });
         }
         Ok(())
     }

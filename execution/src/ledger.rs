@@ -33,10 +33,10 @@ impl Vm for Ledger {
         envelope::check(tx, env)?;
         match &tx.envelope {
             TxEnvelope::Eip7702(_) if env.fork < Fork::Prague => return Err(TxError::Type.into()),
-            TxEnvelope::Eip7702(_) => return Err(SkipReason::Unsupported("authorizations")),
-            _ if tx.envelope.is_create() => return Err(SkipReason::Unsupported("creation")),
+            TxEnvelope::Eip7702(_) => return Err(SkipReason::Unsupported("authorizations".into())),
+            _ if tx.envelope.is_create() => return Err(SkipReason::Unsupported("creation".into())),
             _ if tx.envelope.access_list().is_some_and(|list| !list.is_empty()) => {
-                return Err(SkipReason::Unsupported("access lists"));
+                return Err(SkipReason::Unsupported("access lists".into()));
             }
             _ => {}
         }
@@ -87,7 +87,7 @@ impl Vm for Ledger {
         call: &Call,
     ) -> Result<CallOutput, VmError> {
         let TxKind::Call(to) = call.to else {
-            return Err(SkipReason::Unsupported("creation").into());
+            return Err(SkipReason::Unsupported("creation".into()).into());
         };
         let mut book = Book { reader: state, accounts: BTreeMap::new() };
         for (address, diff) in &call.overrides.accounts {
@@ -120,7 +120,7 @@ impl Vm for Ledger {
         _address: Address,
         _creation_code: &Bytes,
     ) -> Result<StateDiff, VmError> {
-        Err(SkipReason::Unsupported("preinstalls").into())
+        Err(SkipReason::Unsupported("preinstalls".into()).into())
     }
 }
 
@@ -191,7 +191,7 @@ impl Book<'_> {
             return Err(SkipReason::Funds { have, want: cost }.into());
         }
         if self.account(to)?.is_some_and(|account| has_code(&account)) {
-            return Err(SkipReason::Unsupported("contract calls").into());
+            return Err(SkipReason::Unsupported("contract calls".into()).into());
         }
         if from != to && !self.credit(to, value)? {
             return Err(SkipReason::Other("balance of the recipient overflows".into()).into());
@@ -227,7 +227,7 @@ impl Book<'_> {
         if nonce > state {
             return Err(SkipReason::NonceTooHigh { state, tx: nonce }.into());
         }
-        let to = tx.envelope.to().ok_or(SkipReason::Unsupported("creation"))?;
+        let to = tx.envelope.to().ok_or_else(|| SkipReason::Unsupported("creation".into()))?;
         self.pay(tx.sender, to, tx.envelope.value(), envelope::max_cost(tx))?;
         let price = U256::from(tx.effective_gas_price(base_fee));
         let (gas, burnt) = (U256::from(gas_used), U256::from(base_fee) * U256::from(gas_used));
@@ -264,7 +264,7 @@ impl Book<'_> {
             TxKind::Call(to) if gas_used <= deposit.gas_limit => {
                 self.pay(deposit.from, to, deposit.value, deposit.value)
             }
-            _ => Err(SkipReason::Unsupported("creation").into()),
+            _ => Err(SkipReason::Unsupported("creation".into()).into()),
         };
         match paid {
             Ok(()) => Ok(receipt(true, gas_used, nonce)),
@@ -317,7 +317,7 @@ mod tests {
         assert_eq!(reason(envelope(plain.clone()), Fork::Prague), None);
         let item = AccessListItem { address: Address::ZERO, storage_keys: Vec::new() };
         let listed = TxEip2930 { access_list: AccessList(vec![item]), ..plain.clone() };
-        let unsupported = |what| Some(SkipReason::Unsupported(what));
+        let unsupported = |what: &str| Some(SkipReason::Unsupported(what.into()));
         assert_eq!(reason(envelope(listed), Fork::Prague), unsupported("access lists"));
         let creation = TxEip2930 { to: TxKind::Create, ..plain.clone() };
         assert_eq!(reason(envelope(creation), Fork::Prague), unsupported("creation"));

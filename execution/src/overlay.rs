@@ -229,6 +229,7 @@ impl TrieReader for Empty {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use std::collections::BTreeMap;
 

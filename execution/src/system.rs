@@ -210,4 +210,5 @@ fn check_supply(
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests;

@@ -90,10 +90,27 @@ fn a_run_is_due_in_order_and_bounded() {
 fn an_entry_that_fits_no_block_never_enters() {
     let mut lane = Lane::default();
     let error = lane.push(&spec(), at(1), 0, vec![0; 10_001].into()).unwrap_err();
-    assert_eq!(error, TooLarge { bytes: 10_001, most: 10_000 });
+    assert_eq!(error, NotTaken::TooLarge { bytes: 10_001, most: 10_000 });
     lane.push(&spec(), at(1), 0, vec![0; 10_000].into()).unwrap();
     let run = lane.run(&spec(), lane.taken, 9_000).unwrap();
     assert_eq!((run.entries.len(), run.full), (1, false));
+}
+
+#[test]
+fn the_lane_is_bounded_by_a_window() {
+    let (spec, mut lane) = (spec(), Lane::default());
+    let small = Bytes::from(vec![1]);
+    // 21 ms of the lane each, a window of 8 s.
+    let mut push = |time_ms| lane.push(&spec, at(1), time_ms, small.clone());
+    let entered = (0..10_000).filter(|_| push(1_000).is_ok()).count();
+    assert_eq!(entered, 8_000 / 21 + 1);
+    let full = NotTaken::Full { wait_ms: 8_001, most_ms: 8_000 };
+    assert_eq!(push(1_000), Err(full));
+    // As time goes on there is room again.
+    push(1_001).unwrap();
+    assert!(push(1_001).is_err());
+    let latest = lane.pending.iter().map(|pending| pending.due_ms - pending.entry.time_ms).max();
+    assert!(latest <= Some(spec.sequencer.window_ms));
 }
 
 #[test]

@@ -10,6 +10,7 @@ use causeway_chainspec::{SkipReason, Tx};
 
 use super::account::{Account, AccountFacts, Class, Entry, VictimKey, max_cost, tip_cap};
 use super::{Content, DropReason, Limits, PoolError, Status};
+use crate::lane::MIN_COST;
 
 /// How many drop reasons, and how many quarantined hashes, are remembered.
 const REMEMBERED: usize = 16_384;
@@ -156,7 +157,13 @@ impl Inner {
         }
     }
 
-    pub(super) fn best(&self, base_fee: u64, max_bytes: u64, max_count: usize) -> Vec<Arc<Tx>> {
+    pub(super) fn best(
+        &self,
+        base_fee: u64,
+        max_gas: u64,
+        max_bytes: u64,
+        max_count: usize,
+    ) -> Vec<Arc<Tx>> {
         let rank = |entry: &Entry| -> Option<(bool, u128, Reverse<u64>)> {
             let tip = entry.tx.envelope.effective_tip_per_gas(base_fee)?;
             Some((entry.kept, if entry.kept { 0 } else { tip }, Reverse(entry.seq)))
@@ -169,12 +176,14 @@ impl Inner {
         let heads = self.accounts.iter().map(|(address, account)| (*address, account.facts.nonce));
         let mut heap: BinaryHeap<_> =
             heads.filter_map(|(address, nonce)| offer(address, nonce)).collect();
-        let (mut best, mut left) = (Vec::new(), max_bytes);
-        while best.len() < max_count {
+        let (mut best, mut gas, mut bytes) = (Vec::new(), max_gas, max_bytes);
+        while best.len() < max_count && gas >= MIN_COST {
             let Some((_, address, nonce)) = heap.pop() else { break };
             let tx = &self.accounts[&address].txs[&nonce].tx;
-            let Some(rest) = left.checked_sub(tx.raw.len() as u64) else { continue };
-            left = rest;
+            let gas_left = gas.checked_sub(tx.envelope.gas_limit());
+            let bytes_left = bytes.checked_sub(tx.raw.len() as u64);
+            let (Some(gas_left), Some(bytes_left)) = (gas_left, bytes_left) else { continue };
+            (gas, bytes) = (gas_left, bytes_left);
             best.push(tx.clone());
             heap.extend(offer(address, nonce + 1));
         }
@@ -227,12 +236,36 @@ impl Inner {
             match reason {
                 SkipReason::FeeTooLow { .. }
                 | SkipReason::BlockFull { .. }
+                | SkipReason::BytesFull { .. }
                 | SkipReason::Funds { .. }
                 | SkipReason::NonceTooHigh { .. } => {}
-                SkipReason::NonceTooLow { .. } => self.remove(*hash, Some(DropReason::NonceUsed)),
-                other => self.remove(*hash, Some(DropReason::Invalid(other.clone()))),
+                // What the block knew of the sender makes later nonces ready.
+                SkipReason::NonceTooLow { state, .. } => {
+                    let sender = self.by_hash.get(hash).map(|(sender, _)| *sender);
+                    self.remove(*hash, Some(DropReason::NonceUsed));
+                    if let Some(sender) = sender {
+                        self.learn(sender, |facts| facts.nonce = facts.nonce.max(*state));
+                    }
+                }
+                // One by one: a new reason must say here whether it is for ever.
+                SkipReason::Undecodable(_)
+                | SkipReason::ChainId { .. }
+                | SkipReason::TipAboveFee
+                | SkipReason::IntrinsicGas { .. }
+                | SkipReason::GasLimit { .. }
+                | SkipReason::SenderNotEoa
+                | SkipReason::InitCode { .. }
+                | SkipReason::Unsupported(_)
+                | SkipReason::Other(_) => {
+                    self.remove(*hash, Some(DropReason::Invalid(reason.clone())));
+                }
             }
         }
+    }
+
+    pub(super) fn accounts_waiting(&self) -> Vec<Address> {
+        let held = self.accounts.iter().filter(|(_, account)| account.queued() > 0);
+        held.map(|(address, _)| *address).collect()
     }
 
     pub(super) fn quarantine(&mut self, hash: B256) {

@@ -98,8 +98,31 @@ impl Mempool {
     /// then by what they pay above `base_fee` (wei per gas), then by arrival; always in nonce
     /// order within a sender. Whoever cannot pay `base_fee`, or does not fit, holds back only
     /// its own sender.
-    pub fn best(&self, base_fee: u64, max_bytes: u64, max_count: usize) -> Vec<Arc<Tx>> {
-        self.inner.lock().best(base_fee, max_bytes, max_count)
+    ///
+    /// `max_gas` bounds the sum of gas limits. A block takes what they use, which may be far less:
+    /// whoever wants it full of transactions that ask for too much gives a small multiple of the
+    /// gas the block has.
+    pub fn best(
+        &self,
+        base_fee: u64,
+        max_gas: u64,
+        max_bytes: u64,
+        max_count: usize,
+    ) -> Vec<Arc<Tx>> {
+        self.inner.lock().best(base_fee, max_gas, max_bytes, max_count)
+    }
+
+    /// Accounts with transactions that cannot be executed now, for a gap of nonces or for want of
+    /// funds. Blocks may have changed both without a transaction of theirs (a transfer to them, a
+    /// forced entry): read their facts after a block and tell [`Mempool::learn`].
+    pub fn accounts_waiting(&self) -> Vec<Address> {
+        self.inner.lock().accounts_waiting()
+    }
+
+    /// Takes in what the newest state knows of accounts, whatever was known before; others than
+    /// those that have something here are ignored.
+    pub fn learn(&self, facts: &[(Address, AccountFacts)]) {
+        self.on_block(&[], facts);
     }
 
     /// A block became part of the chain: forgets what it included and what can no longer be
@@ -111,11 +134,17 @@ impl Mempool {
     /// Blocks were replaced: their transactions come back in the order given, ahead of all others,
     /// outside the pool's limits, and stay until included or their nonce is used. `facts` are
     /// those of their senders after the unwind.
+    ///
+    /// After a restart the acknowledged transactions of the log come back the same way, in the
+    /// order in which they were accepted, with the facts of the newest block: their authors hold
+    /// an acknowledgement, so no limit may put them out.
     pub fn reinsert(&self, txs: Vec<Arc<Tx>>, facts: &[(Address, AccountFacts)]) {
         self.change(|inner| inner.reinsert(txs, facts));
     }
 
-    /// A block left these out. Forgets those that can never become valid; the others stay.
+    /// A block left these out. Forgets those that can never become valid; the others stay. What
+    /// it says of a sender's nonce is learned: a block that is then not committed must be followed
+    /// by [`Mempool::learn`] or [`Mempool::reinsert`] with the facts that hold.
     pub fn skipped(&self, skipped: &[(B256, SkipReason)]) {
         self.change(|inner| inner.skipped(skipped));
     }

@@ -27,7 +27,7 @@ fn nonces(txs: &[Arc<Tx>]) -> Vec<(u8, u64)> {
 }
 
 fn all(pool: &Mempool) -> Vec<(u8, u64)> {
-    nonces(&pool.best(0, u64::MAX, usize::MAX))
+    nonces(&pool.best(0, u64::MAX, u64::MAX, usize::MAX))
 }
 
 #[test]
@@ -96,10 +96,14 @@ fn best_is_by_tip_then_arrival_within_what_fits() {
     pool.add(tx(4, 0, 50, 50, 700), rich(0)).unwrap();
     assert_eq!(all(&pool), [(4, 0), (2, 0), (3, 0), (1, 0), (1, 1)]);
     // At a base fee of 48 the cap leaves 2 of tip at most.
-    let at = |fee, bytes, count| nonces(&pool.best(fee, bytes, count));
+    let at = |fee, bytes, count| nonces(&pool.best(fee, u64::MAX, bytes, count));
     assert_eq!(at(48, u64::MAX, 9), [(2, 0), (3, 0), (4, 0), (1, 0), (1, 1)]);
     assert_eq!(at(51, u64::MAX, 9), []);
     assert_eq!(at(0, 600, 3), [(2, 0), (3, 0), (1, 0)]);
+    let by_gas = |gas| nonces(&pool.best(0, gas, u64::MAX, usize::MAX));
+    assert_eq!(by_gas(20_999), []);
+    assert_eq!(by_gas(3 * 21_000 - 1), [(4, 0), (2, 0)]);
+    assert_eq!(by_gas(3 * 21_000), [(4, 0), (2, 0), (3, 0)]);
 }
 
 #[test]
@@ -194,6 +198,41 @@ fn quarantined_and_impossible_transactions_leave() {
     ]);
     assert_eq!(pool.dropped(odd.hash), Some(DropReason::Invalid(SkipReason::TipAboveFee)));
     assert_eq!(all(&pool), [(3, 0)]);
+}
+
+#[test]
+fn what_a_block_says_of_a_nonce_makes_later_ones_ready() {
+    let pool = pool(10);
+    let txs: Vec<_> = [0, 2].map(|nonce| tx(1, nonce, 1, 1, 0)).into();
+    for tx in &txs {
+        pool.add(tx.clone(), rich(0)).unwrap();
+    }
+    pool.add(tx(2, 0, 1, 1, 0), rich(0)).unwrap();
+    assert_eq!(pool.accounts_waiting(), [address(1)]);
+    // A forced entry used nonces 0 and 1.
+    pool.skipped(&[(txs[0].hash, SkipReason::NonceTooLow { state: 2, tx: 0 })]);
+    assert_eq!(pool.dropped(txs[0].hash), Some(DropReason::NonceUsed));
+    assert_eq!(all(&pool), [(1, 2), (2, 0)]);
+    assert!(pool.accounts_waiting().is_empty());
+    // Facts that are read later replace what was known, in both directions.
+    let poor = AccountFacts { balance: U256::ZERO, ..rich(0) };
+    pool.learn(&[(address(1), rich(1)), (address(2), poor), (address(9), rich(3))]);
+    assert_eq!(pool.status(), Status { pending: 0, queued: 2 });
+    let waiting: BTreeSet<_> = pool.accounts_waiting().into_iter().collect();
+    assert_eq!(waiting, [address(1), address(2)].into());
+    pool.learn(&[(address(1), rich(2)), (address(2), rich(0))]);
+    assert_eq!(all(&pool), [(1, 2), (2, 0)]);
+}
+
+#[test]
+fn what_only_found_no_room_stays() {
+    let pool = pool(10);
+    let tx = tx(1, 0, 1, 1, 0);
+    pool.add(tx.clone(), rich(0)).unwrap();
+    let bytes = SkipReason::BytesFull { have: 100, left: 99 };
+    pool.skipped(&[(tx.hash, SkipReason::BlockFull { have: 2, left: 1 }), (tx.hash, bytes)]);
+    assert_eq!(pool.dropped(tx.hash), None);
+    assert_eq!(all(&pool), [(1, 0)]);
 }
 
 #[test]
@@ -332,7 +371,7 @@ proptest! {
                     prop_assert_eq!(pool.add(tx.clone(), facts).is_ok(), model.add(tx));
                 }
                 Op::Block { base_fee, count } => {
-                    let best = pool.best(base_fee, u64::MAX, count);
+                    let best = pool.best(base_fee, u64::MAX, u64::MAX, count);
                     prop_assert_eq!(&best, &model.best(base_fee, count));
                     let mut touched = BTreeMap::new();
                     for tx in &best {

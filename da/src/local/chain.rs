@@ -70,9 +70,9 @@ impl LocalDa {
         fs::create_dir_all(dir)
             .map_err(|error| DaError::Storage(format!("{}: {error}", dir.display())))?;
         let lock = lock(dir)?;
-        let mut recent = VecDeque::new();
-        let mut visit = |payload: &[u8]| follow(&mut recent, payload, config.final_depth);
-        let (index, writer) = segments::open(dir, config.segment_bytes, &mut visit)?;
+        let mut stored = Stored { recent: VecDeque::new(), final_depth: config.final_depth };
+        let (index, writer) = segments::open(dir, config.segment_bytes, &mut stored)?;
+        let recent = stored.recent;
         let da = Self {
             dir: dir.to_owned(),
             key,
@@ -263,23 +263,43 @@ fn remember(recent: &mut VecDeque<SignedHeader>, signed: SignedHeader, final_dep
     }
 }
 
-/// Checks that a stored block follows the one before.
-fn follow(
-    recent: &mut VecDeque<SignedHeader>,
-    payload: &[u8],
+/// The blocks of the files, as they are read.
+struct Stored {
+    recent: VecDeque<SignedHeader>,
     final_depth: u64,
-) -> Result<(), String> {
-    let block = Block::decode(&mut &payload[..]).map_err(|error| format!("no block: {error}"))?;
-    let header = block.signed.header;
-    let (height, parent, time_ms) = match recent.back() {
-        Some(last) => (last.header.height + 1, last.header.hash(), last.header.time_ms),
-        None => (0, B256::ZERO, 0),
-    };
-    if header.height != height || header.parent != parent || header.time_ms < time_ms {
-        return Err(format!("block {} does not follow the one before", header.height));
+}
+
+impl segments::Reader for Stored {
+    /// Checks that a stored block follows the one before.
+    fn next(&mut self, payload: &[u8]) -> Result<(), String> {
+        let block =
+            Block::decode(&mut &payload[..]).map_err(|error| format!("no block: {error}"))?;
+        let header = block.signed.header;
+        let (height, parent, time_ms) = match self.recent.back() {
+            Some(last) => (last.header.height + 1, last.header.hash(), last.header.time_ms),
+            None => (0, B256::ZERO, 0),
+        };
+        if header.height != height || header.parent != parent || header.time_ms < time_ms {
+            return Err(format!("block {} does not follow the one before", header.height));
+        }
+        remember(&mut self.recent, block.signed, self.final_depth);
+        Ok(())
     }
-    remember(recent, block.signed, final_depth);
-    Ok(())
+
+    fn is_later(&self, payload: &[u8]) -> bool {
+        let Ok(block) = Block::decode(&mut &payload[..]) else { return false };
+        match self.recent.back() {
+            // Of this service's own key, and of a height it has never been seen to sign: an old
+            // block copied into a blob is not. By the key of the block before, not the one given,
+            // or opening with a wrong key would cut off what is good.
+            Some(last) => {
+                block.signed.header.height > last.header.height + 1
+                    && block.signed.signer().is_some_and(|own| last.signer() == Some(own))
+            }
+            // The block that cannot be read is the first, and holds nothing of strangers.
+            None => true,
+        }
+    }
 }
 
 /// Takes the directory for this process.

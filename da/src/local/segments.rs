@@ -2,7 +2,8 @@
 //!
 //! A file is named after the height of its first frame. A frame: magic "CWDA", length u32, crc32c
 //! u32 over length and payload (little-endian), payload. A torn tail is cut off when the files are
-//! opened; damage with good frames after it is an error, since those were acknowledged.
+//! opened; damage with blocks after it is an error, since those were acknowledged. Bytes that only
+//! look like a frame are no block: strangers choose what stands in one.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -111,12 +112,21 @@ pub(super) fn read(path: &Path, offset: u64) -> Result<Vec<u8>, DaError> {
     }
 }
 
-/// Opens the files of a directory, gives every payload in order to `visit`, cuts off a torn tail.
-/// What `visit` objects to is damage.
+/// Who knows what a payload means.
+pub(super) trait Reader {
+    /// Takes the next payload in order; what it objects to is damage.
+    fn next(&mut self, payload: &[u8]) -> Result<(), String>;
+
+    /// Whether a payload found behind bytes that cannot be read is of a block after the one they
+    /// were, written by this service itself.
+    fn is_later(&self, payload: &[u8]) -> bool;
+}
+
+/// Opens the files of a directory, gives every payload in order to `reader`, cuts off a torn tail.
 pub(super) fn open(
     dir: &Path,
     segment_bytes: u64,
-    visit: &mut dyn FnMut(&[u8]) -> Result<(), String>,
+    reader: &mut dyn Reader,
 ) -> Result<(Index, Writer), DaError> {
     let mut starts = Vec::new();
     for entry in fs::read_dir(dir).map_err(|error| storage(dir, error))? {
@@ -132,7 +142,7 @@ pub(super) fn open(
             return Err(damaged(&missing, 0, "this file is missing, or blocks at its end are"));
         }
         index.starts.push(start);
-        scan(&path(dir, start), Some(&start) == starts.last(), &mut index, visit)?;
+        scan(&path(dir, start), Some(&start) == starts.last(), &mut index, reader)?;
     }
     if starts.is_empty() {
         index.starts.push(0);
@@ -147,17 +157,17 @@ fn scan(
     path: &Path,
     last: bool,
     index: &mut Index,
-    visit: &mut dyn FnMut(&[u8]) -> Result<(), String>,
+    reader: &mut dyn Reader,
 ) -> Result<(), DaError> {
     let bytes = fs::read(path).map_err(|error| storage(path, error))?;
     let mut at = 0;
     while at < bytes.len() {
         let Some(payload) = frame(&bytes[at..]) else {
-            if !last
-                || bytes[at + 1..].windows(4).enumerate().any(|(skip, window)| {
-                    window == MAGIC && frame(&bytes[at + 1 + skip..]).is_some()
-                })
-            {
+            let later = |(skip, window): (usize, &[u8])| {
+                window == MAGIC
+                    && frame(&bytes[at + 1 + skip..]).is_some_and(|found| reader.is_later(found))
+            };
+            if !last || bytes[at + 1..].windows(4).enumerate().any(later) {
                 return Err(damaged(path, at as u64, "a block does not match its checksum"));
             }
             tracing::warn!(path = %path.display(), offset = at, "torn block cut off");
@@ -166,7 +176,7 @@ fn scan(
                 .and_then(|file| file.set_len(at as u64).and_then(|()| file.sync_all()))
                 .map_err(|error| storage(path, error));
         };
-        visit(payload).map_err(|what| damaged(path, at as u64, &what))?;
+        reader.next(payload).map_err(|what| damaged(path, at as u64, &what))?;
         index.offsets.push(at as u64);
         at += HEAD + payload.len();
     }

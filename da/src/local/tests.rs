@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::block::{Block, BlockAnswer};
+use super::block::{Block, BlockAnswer, SignedHeader};
 use super::*;
 
 const CHAIN: B256 = B256::repeat_byte(1);
@@ -123,6 +123,31 @@ fn damage_before_good_blocks_is_an_error_that_says_where() {
     fs::remove_file(&files[1]).unwrap();
     let error = open(dir.path()).unwrap_err().to_string();
     assert!(error.contains(files[1].to_str().unwrap()) && error.contains("missing"), "{error}");
+}
+
+#[test]
+fn a_blob_that_looks_like_blocks_is_no_damage_when_it_tears() {
+    let dir = TempDir::new().unwrap();
+    let stored = filled(dir.path());
+    // Frames with right checksums: of nothing, of an old block, of a later one by another key.
+    let frame = |payload: &[u8]| {
+        let length = (payload.len() as u32).to_le_bytes();
+        let sum = crc32c::crc32c_append(crc32c::crc32c(&length), payload);
+        [b"CWDA", &length[..], &sum.to_le_bytes(), payload].concat()
+    };
+    let mut later = stored[0].clone();
+    later.signed.header.height += 100;
+    later.signed = SignedHeader::new(later.signed.header, &key(99)).unwrap();
+    let payloads = [vec![1, 2, 3], alloy_rlp::encode(&stored[0]), alloy_rlp::encode(&later)];
+    let blob: Vec<u8> = payloads.iter().flat_map(|payload| frame(payload)).collect();
+    let da = open(dir.path()).unwrap();
+    let _included = da.submit(CHAIN, vec![blob.into()]).unwrap();
+    da.produce(10_000).unwrap();
+    drop(da);
+    let last = files(dir.path()).pop().unwrap();
+    let bytes = fs::read(&last).unwrap();
+    fs::write(&last, &bytes[..bytes.len() - 1]).unwrap();
+    assert_eq!(all(&open(dir.path()).unwrap()), stored);
 }
 
 #[test]

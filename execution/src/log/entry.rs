@@ -19,7 +19,7 @@ const COPIED: u8 = 0xff;
 pub enum Entry {
     /// A transaction this node has acknowledged.
     Accepted(Accepted),
-    /// What this node signed last.
+    /// What this node signed last, carried forward without its block by truncation.
     Signed(SealTuple),
     /// A record of the sequencer, in its own format.
     Vote(Bytes),
@@ -67,11 +67,14 @@ pub struct BlockEntry {
     pub hash: B256,
     /// One a candidate (forced first); zero where the bytes are no transaction.
     pub senders: Vec<Address>,
+    /// None or one: what this node signed with it. In the same frame, so that no torn tail can
+    /// leave a signature without its block.
+    pub signed: Vec<SealTuple>,
 }
 
 impl BlockEntry {
-    /// What must be logged of a block.
-    pub fn new(block: &Block, seal: Option<Seal>) -> Self {
+    /// What must be logged of a block, and of this node's signature for it.
+    pub fn new(block: &Block, seal: Option<Seal>, signed: Option<SealTuple>) -> Self {
         let plan = &block.plan;
         Self {
             claim: plan.claim.clone(),
@@ -87,6 +90,7 @@ impl BlockEntry {
                     Candidate::Invalid(..) => Address::ZERO,
                 })
                 .collect(),
+            signed: signed.into_iter().collect(),
         }
     }
 

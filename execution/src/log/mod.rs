@@ -3,6 +3,7 @@
 mod entry;
 mod segment;
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests;
 
 use std::fs::File;
@@ -250,8 +251,8 @@ impl Log {
         let most = usize::try_from(end.saturating_sub(start)).unwrap_or(usize::MAX);
         let frames = &frames[..frames.len().min(most)];
         segment::scan(frames, cursor, &mut |at, frame| {
-            let (first, entry) = Entry::decode(frame.payload)?;
-            let end = at.offset + (segment::FRAME_HEADER + frame.payload.len()) as u64;
+            let (first, entry) = Entry::decode(&frame.payload)?;
+            let end = at.offset + frame.size as u64;
             visit(Record { offset: at.offset, end, first: first.unwrap_or(at.offset), entry })
         })?;
         Ok(())

@@ -1,10 +1,13 @@
 //! Frames in segment files: how one is laid out, and which end of a file is torn or damaged.
 //!
 //! Segment: 32 bytes (magic 8, start offset u64, first sequence u64, crc of the frame before u32,
-//! crc32c of the 28 bytes u32), then frames. Frame: length u32, crc32c u32, sequence u64, crc of
-//! the frame before u32, offset known durable when it was written u64, payload. All big-endian.
-//! The crc covers everything of the frame but itself, so frames are chained through it.
+//! crc32c of the 28 bytes u32), then frames. Frame: marker 8, length u32, crc32c u32, sequence u64,
+//! crc of the frame before u32, offset known durable when it was written u64, payload. All
+//! big-endian. The crc covers everything behind it and the length, so frames are chained through it.
+//! The marker never stands inside a payload: a zero byte follows each of its first seven there, so
+//! that nobody can put bytes into a transaction that look like a frame.
 
+use std::borrow::Cow;
 use std::fs::{File, OpenOptions};
 use std::io::Read;
 use std::os::unix::fs::FileExt;
@@ -13,11 +16,14 @@ use std::path::{Path, PathBuf};
 use crate::ExecutionError;
 
 /// Name and version of the format.
-const MAGIC: [u8; 8] = *b"CWAYLOG\x01";
+const MAGIC: [u8; 8] = *b"CWAYLOG\x02";
 /// Bytes before the first frame.
 pub(super) const SEGMENT_HEADER: u64 = 32;
+/// Begins every frame. No byte of it is 0, 1 (which begins every payload) or there twice, so it
+/// cannot come about where one part of a frame meets the next.
+const MARKER: [u8; 8] = *b"\xffCWAYLOG";
 /// Bytes before a frame's payload.
-pub(super) const FRAME_HEADER: usize = 28;
+pub(super) const FRAME_HEADER: usize = 36;
 
 /// Where the next frame goes, and what it is chained to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -33,7 +39,9 @@ pub(super) struct Cursor {
 /// A frame that holds.
 pub(super) struct Frame<'a> {
     /// What was appended.
-    pub(super) payload: &'a [u8],
+    pub(super) payload: Cow<'a, [u8]>,
+    /// Bytes it takes in the file.
+    pub(super) size: usize,
     /// Everything below was durable when this frame was written.
     durable: u64,
     seq: u64,
@@ -43,12 +51,14 @@ pub(super) struct Frame<'a> {
 
 /// Appends a frame to `out` and moves the cursor behind it.
 pub(super) fn encode_frame(cursor: &mut Cursor, durable: u64, payload: &[u8], out: &mut Vec<u8>) {
+    let payload = &*escaped(payload);
     let len = u32::try_from(payload.len()).expect("block limits keep payloads far below 4 GiB");
     let mut chained = [0u8; 20];
     chained[..8].copy_from_slice(&cursor.seq.to_be_bytes());
     chained[8..12].copy_from_slice(&cursor.prev.to_be_bytes());
     chained[12..].copy_from_slice(&durable.to_be_bytes());
     let crc = frame_crc(len, &chained, payload);
+    out.extend_from_slice(&MARKER);
     out.extend_from_slice(&len.to_be_bytes());
     out.extend_from_slice(&crc.to_be_bytes());
     out.extend_from_slice(&chained);
@@ -63,6 +73,42 @@ fn frame_crc(len: u32, chained: &[u8], payload: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c_append(crc, chained), payload)
 }
 
+/// Places behind each occurrence of all of the marker but its last byte.
+fn stems(bytes: &[u8]) -> impl Iterator<Item = usize> {
+    let stem = &MARKER[..7];
+    let found = bytes.windows(stem.len()).enumerate().filter(move |(_, window)| *window == stem);
+    found.map(|(at, _)| at + stem.len())
+}
+
+/// Puts a zero byte behind each stem.
+fn escaped(payload: &[u8]) -> Cow<'_, [u8]> {
+    let (mut out, mut from) = (Vec::new(), 0);
+    for at in stems(payload) {
+        out.extend_from_slice(&payload[from..at]);
+        out.push(0);
+        from = at;
+    }
+    if from == 0 {
+        return Cow::Borrowed(payload);
+    }
+    out.extend_from_slice(&payload[from..]);
+    Cow::Owned(out)
+}
+
+/// Takes the byte behind each stem out again.
+fn unescaped(bytes: &[u8]) -> Cow<'_, [u8]> {
+    let (mut out, mut from) = (Vec::new(), 0);
+    for at in stems(bytes) {
+        out.extend_from_slice(&bytes[from..at]);
+        from = (at + 1).min(bytes.len());
+    }
+    if from == 0 {
+        return Cow::Borrowed(bytes);
+    }
+    out.extend_from_slice(&bytes[from..]);
+    Cow::Owned(out)
+}
+
 fn u32_at(bytes: &[u8], at: usize) -> u32 {
     u32::from_be_bytes(bytes[at..at + 4].try_into().expect("four bytes"))
 }
@@ -73,17 +119,18 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
 
 /// The frame at the beginning of `bytes`, if its crc holds.
 fn decode_frame(bytes: &[u8]) -> Option<Frame<'_>> {
-    if bytes.len() < FRAME_HEADER {
+    if bytes.len() < FRAME_HEADER || !bytes.starts_with(&MARKER) {
         return None;
     }
-    let len = u32_at(bytes, 0);
+    let len = u32_at(bytes, 8);
     let payload = bytes[FRAME_HEADER..].get(..len as usize)?;
-    let crc = u32_at(bytes, 4);
-    (frame_crc(len, &bytes[8..FRAME_HEADER], payload) == crc).then(|| Frame {
-        payload,
-        durable: u64_at(bytes, 20),
-        seq: u64_at(bytes, 8),
-        prev: u32_at(bytes, 16),
+    let crc = u32_at(bytes, 12);
+    (frame_crc(len, &bytes[16..FRAME_HEADER], payload) == crc).then(|| Frame {
+        payload: unescaped(payload),
+        size: FRAME_HEADER + payload.len(),
+        durable: u64_at(bytes, 28),
+        seq: u64_at(bytes, 16),
+        prev: u32_at(bytes, 24),
         crc,
     })
 }
@@ -99,7 +146,7 @@ pub(super) fn scan<'a>(
         if frame.seq != cursor.seq || frame.prev != cursor.prev {
             break;
         }
-        let bytes = FRAME_HEADER + frame.payload.len();
+        let bytes = frame.size;
         let next =
             Cursor { offset: cursor.offset + bytes as u64, seq: cursor.seq + 1, prev: frame.crc };
         visit(cursor, frame)?;
@@ -114,9 +161,8 @@ pub(super) fn scan<'a>(
 pub(super) fn was_durable(tail: &[u8], cursor: Cursor) -> bool {
     let most = cursor.seq + (tail.len() / FRAME_HEADER) as u64;
     (0..tail.len().saturating_sub(FRAME_HEADER)).any(|at| {
-        let seq = u64_at(tail, at + 8);
-        seq > cursor.seq
-            && seq <= most
+        tail[at..].starts_with(&MARKER)
+            && (cursor.seq + 1..=most).contains(&u64_at(tail, at + 16))
             && decode_frame(&tail[at..]).is_some_and(|frame| frame.durable > cursor.offset)
     })
 }

@@ -73,12 +73,14 @@ fn golden() -> Vec<(Entry, String)> {
         seal: vec![seal],
         hash: byte32(6),
         senders: vec![address],
+        signed: vec![tuple],
     };
     let derived =
         DerivedEntry { height: 300, record: Bytes::from_static(b"r"), safe: 4, finalized: 2 };
     let (w1, w3, w6, a) = ("01".repeat(32), "03".repeat(32), "06".repeat(32), "aa".repeat(20));
     let claim = hex::encode(alloy_rlp::encode(self::claim()));
-    let block_fields = format!("{claim}c5c0c38202ffc0c5c480820909a0{w6}d594{a}");
+    let signed = format!("f847f845a0{w1}028007a0{w3}");
+    let block_fields = format!("{claim}c5c0c38202ffc0c5c480820909a0{w6}d594{a}{signed}");
     let block_head = format!("f9{:04x}", block_fields.len() / 2);
     vec![
         (
@@ -106,23 +108,24 @@ fn entries_have_their_golden_bytes() {
 
 #[test]
 fn a_frame_has_its_golden_bytes() {
+    const HEAD: &str = "ff435741594c4f4700000003";
     let dir = TempDir::new().unwrap();
     let log = Log::open(dir.path()).unwrap();
     let end = log.append(&[Entry::Vote(Bytes::from_static(b"v"))]).unwrap();
     log.sync(end).unwrap();
     log.append(&[Entry::Vote(Bytes::from_static(b"w"))]).unwrap();
     let file = hex::encode(std::fs::read(&segments(&dir)[0]).unwrap());
-    let header = ["43574159 4c4f4701", "0000000000000000", "0000000000000000", "00000000"];
+    let header = ["43574159 4c4f4702", "0000000000000000", "0000000000000000", "00000000"];
     assert!(file.starts_with(&header.concat().replace(' ', "")), "{file}");
     let frames = &file[64..];
-    // Length, crc, sequence, crc before, durable before, payload.
-    let first_crc = &frames[8..16];
-    assert_eq!(&frames[..8], "00000003");
-    assert_eq!(&frames[16..62], format!("{}{}", "0".repeat(16 + 8 + 16), "010376"));
-    let second = &frames[62..];
-    assert_eq!(&second[..8], "00000003");
+    // Marker, length, crc, sequence, crc before, durable before, payload.
+    let first_crc = &frames[24..32];
+    assert_eq!(&frames[..24], HEAD);
+    assert_eq!(&frames[32..78], format!("{}{}", "0".repeat(16 + 8 + 16), "010376"));
+    let second = &frames[78..];
+    assert_eq!(&second[..24], HEAD);
     let durable = format!("{end:016x}");
-    assert_eq!(&second[16..], format!("0000000000000001{first_crc}{durable}010377"));
+    assert_eq!(&second[32..], format!("0000000000000001{first_crc}{durable}010377"));
 }
 
 #[test]
@@ -201,6 +204,28 @@ fn pages_of_one_unsynced_group_may_be_lost_in_any_order() {
     bytes[second..second + 10].fill(0);
     std::fs::write(path, bytes).unwrap();
     assert_eq!(entries(&Log::open(dir.path()).unwrap()), vec![vote(0)]);
+}
+
+#[test]
+fn a_payload_that_looks_like_frames_is_kept_and_is_no_damage_when_it_tears() {
+    let dir = TempDir::new().unwrap();
+    let log = Log::open(dir.path()).unwrap();
+    let mut forged = Vec::new();
+    for seq in 0..9 {
+        let mut at = Cursor { offset: 0, seq, prev: 0 };
+        encode_frame(&mut at, u64::MAX, &[1, 3, 0x80], &mut forged);
+    }
+    // Also cut short, escaped already, and at the very end.
+    forged.extend_from_slice(b"\xffCWAYLO\xffCWAYLO\0\xffCWAYLOGG\xffCWAYLO");
+    let whole = [vote(0), Entry::Vote(forged.into()), vote(2)];
+    log.append(&whole).unwrap();
+    drop(log);
+    assert_eq!(entries(&Log::open(dir.path()).unwrap()), whole);
+    let path = &segments(&dir)[0];
+    let bytes = std::fs::read(path).unwrap();
+    let second = bytes.len() - 2 * (segment::FRAME_HEADER + 11);
+    std::fs::write(path, &bytes[..second]).unwrap();
+    assert_eq!(entries(&Log::open(dir.path()).unwrap()), whole[..1]);
 }
 
 #[test]

@@ -85,22 +85,23 @@ struct Admitted {
 }
 
 /// Forced entries are taken out of the lane by the claim, so the block has room for them whatever
-/// earlier blocks used of the buckets, and after the protocol's own calls.
-fn make_room(env: &mut BlockEnv, plan: &BlockPlan, calls: &[Arc<Tx>]) {
+/// earlier blocks used of the buckets, and after the protocol's own calls. Only for those the VM
+/// would try, and for no more than a block's limit: nobody buys room by asking for it.
+fn make_room(vm: &dyn Vm, env: &mut BlockEnv, plan: &BlockPlan, calls: &[Arc<Tx>]) {
     let forced = plan.candidates.iter().take(plan.forced.len());
     let forced: Vec<_> = forced
         .filter_map(|candidate| match candidate {
-            Candidate::Tx(tx) => Some(tx),
+            Candidate::Tx(tx) => vm.check(tx, env).is_ok().then_some(tx),
             Candidate::Invalid(..) => None,
         })
         .collect();
     if forced.is_empty() {
         return;
     }
-    let gas = forced.iter().copied().chain(calls).map(|tx| tx.envelope.gas_limit());
-    let gas = gas.fold(0, u64::saturating_add);
+    let sum = |gas: u64, tx: &Arc<Tx>| gas.saturating_add(tx.envelope.gas_limit());
+    let gas = forced.iter().copied().fold(0, sum).min(env.gas_limit);
     let bytes = forced.iter().map(|tx| tx.raw.len() as u64).sum();
-    env.gas_available = env.gas_available.max(gas);
+    env.gas_available = env.gas_available.max(calls.iter().fold(gas, sum));
     env.bytes_available = env.bytes_available.max(bytes);
 }
 
@@ -121,7 +122,7 @@ impl Rules {
         let mut env =
             system::env(&self.spec, state, claim.number, claim.time_ms, claim.mix_hash())?;
         let opened = system::open(&self.modules, parent.id, state, plan)?;
-        make_room(&mut env, plan, &opened.calls);
+        make_room(self.vm.as_ref(), &mut env, plan, &opened.calls);
         let mut admitted = self.admit(plan, &env);
         let calls = opened.calls.len();
         let mut txs = [opened.calls.as_slice(), admitted.txs.as_slice()].concat();

@@ -6,8 +6,10 @@ mod persist;
 mod recover;
 mod snapshot;
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 pub(crate) mod testing;
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests;
 
 use std::path::{Path, PathBuf};
@@ -63,7 +65,8 @@ pub struct Recovered {
     pub accepted: Vec<Arc<Tx>>,
     /// Last thing this node signed.
     pub last_signed: Option<SealTuple>,
-    /// Records of the sequencer, oldest first, at least those since the last final block.
+    /// Records of the sequencer, oldest first: at least those since the last final block, and the
+    /// newest 1024 however old they are.
     pub votes: Vec<Bytes>,
 }
 
@@ -313,10 +316,8 @@ impl Pipeline {
                 latest.number
             )));
         }
-        let mut entries: Vec<_> = signed.map(Entry::Signed).into_iter().collect();
-        let entry = BlockEntry::new(&layer.executed.block, seal.clone());
-        entries.push(Entry::Block(Box::new(entry)));
-        let end = self.core.log.append(&entries)?;
+        let entry = BlockEntry::new(&layer.executed.block, seal.clone(), signed);
+        let end = self.core.log.append(&[Entry::Block(Box::new(entry))])?;
         self.core.log.sync(end)?;
         self.apply_block(layer, seal, end)
     }

@@ -14,6 +14,10 @@ use crate::ExecutionError;
 use crate::log::{Accepted, BlockEntry, Entry, Record, UnwindEntry};
 use crate::store::{Batch, Store, View};
 
+/// Newest records of the sequencer that truncation never drops, whatever is final: a record may
+/// count until a block of a later term is final, and the pipeline does not read them.
+const KEPT_VOTES: usize = if cfg!(test) { 8 } else { 1024 };
+
 /// What the store holds; genesis is executed and committed if it
 /// is new. A store that lost its blocks never gets here: it is refused when it is opened.
 pub(super) fn first_picture(store: &Store, rules: &Rules) -> Result<Picture, ExecutionError> {
@@ -62,8 +66,12 @@ impl Pipeline {
                 kept.votes.insert(record.first, vote);
                 Ok(())
             }
-            entry if record.offset >= from => self.redo(entry, record.end),
-            _ => Ok(()),
+            entry => {
+                if let Entry::Block(block) = &entry {
+                    kept.signed.extend(block.signed.iter().map(|tuple| (record.first, *tuple)));
+                }
+                if record.offset >= from { self.redo(entry, record.end) } else { Ok(()) }
+            }
         })?;
         let snapshot = self.snapshot();
         let mut recovered = Recovered {
@@ -126,7 +134,8 @@ impl Pipeline {
 }
 
 /// Chooses the entries that must outlive their segment: transactions neither in a final block nor
-/// overtaken by one, the newest record of each signer, votes since the last final block.
+/// overtaken by one, the newest signature (without its block), the newest intent to publish, votes
+/// since the last final block and the newest [`KEPT_VOTES`] of the older ones.
 pub(super) fn still_needed(
     view: &View,
     records: Vec<Record>,
@@ -141,18 +150,34 @@ pub(super) fn still_needed(
     let newest = |kind: fn(&Entry) -> bool| {
         records.iter().filter(|record| kind(&record.entry)).map(|record| record.first).max()
     };
-    let signed = newest(|entry| matches!(entry, Entry::Signed(_)));
+    let signed = newest(|entry| match entry {
+        Entry::Signed(_) => true,
+        Entry::Block(block) => !block.signed.is_empty(),
+        _ => false,
+    });
     let published = newest(|entry| matches!(entry, Entry::Publish(_)));
     let is_final = |record: &&Record| match &record.entry {
         Entry::Block(block) => block.claim.number <= finalized,
         _ => false,
     };
     let settled = records.iter().filter(is_final).map(|record| record.first).max().unwrap_or(0);
+    let mut votes: Vec<u64> = records
+        .iter()
+        .filter(|record| matches!(record.entry, Entry::Vote(_)))
+        .map(|record| record.first)
+        .collect();
+    votes.sort_unstable();
+    let oldest_vote = votes.iter().rev().nth(KEPT_VOTES - 1).copied().unwrap_or(0);
     let mut kept = Vec::new();
-    for record in records {
+    for mut record in records {
+        if let Entry::Block(block) = &record.entry
+            && let Some(tuple) = block.signed.first()
+        {
+            record.entry = Entry::Signed(*tuple);
+        }
         let keep = match &record.entry {
             Entry::Accepted(accepted) => is_live(view, state.as_deref(), finalized, accepted)?,
-            Entry::Vote(_) => record.first >= settled,
+            Entry::Vote(_) => record.first >= settled.min(oldest_vote),
             Entry::Signed(_) => Some(record.first) == signed,
             Entry::Publish(_) => Some(record.first) == published,
             _ => false,

@@ -82,10 +82,21 @@ pub(crate) fn spec(vm: &str) -> Arc<ChainSpec> {
 
 /// A signed transfer.
 pub(crate) fn transfer(from: u8, nonce: u64, to: Address, value: u64) -> Arc<Tx> {
+    transfer_with(from, nonce, to, value, 21_000)
+}
+
+/// A signed transfer that asks for more gas than it needs.
+pub(crate) fn transfer_with(
+    from: u8,
+    nonce: u64,
+    to: Address,
+    value: u64,
+    gas_limit: u64,
+) -> Arc<Tx> {
     let tx = TxEip1559 {
         chain_id: CHAIN_ID,
         nonce,
-        gas_limit: 21_000,
+        gas_limit,
         max_fee_per_gas: 1_000_000_000_000,
         max_priority_fee_per_gas: 1,
         to: TxKind::Call(to),
@@ -102,7 +113,7 @@ pub(crate) struct Refuser;
 
 impl Vm for Refuser {
     fn check(&self, _: &Tx, _: &BlockEnv) -> Result<TxFacts, SkipReason> {
-        Err(SkipReason::Unsupported("anything"))
+        Err(SkipReason::Unsupported("anything".into()))
     }
     fn execute(
         &self,
@@ -111,11 +122,12 @@ impl Vm for Refuser {
         txs: &[Arc<Tx>],
         _: &Stop,
     ) -> Result<BlockOutput, VmError> {
-        let skipped = (0..txs.len()).map(|at| (at, SkipReason::Unsupported("anything"))).collect();
+        let skipped =
+            (0..txs.len()).map(|at| (at, SkipReason::Unsupported("anything".into()))).collect();
         Ok(BlockOutput { skipped, attempted: txs.len(), ..Default::default() })
     }
     fn call(&self, _: &dyn StateReader, _: &BlockEnv, _: &Call) -> Result<CallOutput, VmError> {
-        Err(SkipReason::Unsupported("calls").into())
+        Err(SkipReason::Unsupported("calls".into()).into())
     }
     fn preinstall(
         &self,
@@ -124,6 +136,6 @@ impl Vm for Refuser {
         _: Address,
         _: &Bytes,
     ) -> Result<StateDiff, VmError> {
-        Err(SkipReason::Unsupported("contracts").into())
+        Err(SkipReason::Unsupported("contracts".into()).into())
     }
 }

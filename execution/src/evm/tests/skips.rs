@@ -191,7 +191,9 @@ fn budgets_of_the_block_bound_gas_and_bytes() {
     env.bytes_available = 2 * txs[0].raw.len() as u64;
     let output = run(&state, &env, &txs);
     assert_eq!(output.included, [0, 1]);
-    assert!(output.skipped[0].1.to_string().starts_with("byte limit reached: the block has 0"));
+    let full = SkipReason::BytesFull { have: txs[2].raw.len() as u64, left: 0 };
+    assert!(full.to_string().starts_with("byte limit reached: the block has 0"));
+    assert_eq!(output.skipped, [(2, full)]);
 }
 
 #[test]

@@ -28,6 +28,29 @@ fn a_stop_never_leaves_out_what_is_forced() {
     assert_eq!(open(&other).execute(again).unwrap().hash, built.block.hash);
 }
 
+#[test]
+fn forced_entries_get_the_room_of_a_block_and_no_more() {
+    let dir = TempDir::new().unwrap();
+    let pipeline = open(&dir);
+    let genesis = newest(&pipeline);
+    let parent = pipeline.core.parent(genesis.claim_hash).unwrap();
+    let available = |limits: &[u64]| {
+        let entry = |(from, limit): (u8, &u64)| ForcedEntry {
+            da: DaRef::default(),
+            time_ms: 0,
+            bytes: transfer_with(from, 0, BOB, 1, *limit).raw.clone(),
+        };
+        let forced = (0..).zip(limits).map(entry).collect();
+        let claim = claim_on(&genesis, genesis.plan.claim.time_ms + 250);
+        let run = pipeline.core.rules.run(&parent, &plan(claim, &[], forced), &Stop::never());
+        run.unwrap().env.gas_available
+    };
+    let most = spec("ledger").gas.limit;
+    assert_eq!(available(&[u64::MAX]), available(&[]));
+    assert_eq!(available(&[most + 1, 21_000]), most);
+    assert_eq!(available(&[most, most, most]), most);
+}
+
 /// The ledger, but the first `wrong` runs charge a sender's transactions one gas too much.
 struct Leaky {
     inner: Arc<dyn Vm>,

@@ -16,7 +16,7 @@ use causeway_chainspec::{
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use super::testing::{key, spec, transfer};
+use super::testing::{key, spec, transfer, transfer_with};
 use super::*;
 use crate::{BlockOutput, Call, CallOutput, TxFacts, VmError};
 

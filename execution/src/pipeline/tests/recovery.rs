@@ -91,6 +91,36 @@ fn a_torn_log_gives_a_shorter_chain_and_never_another() {
     assert_eq!(lengths.into_iter().collect::<Vec<_>>(), (1..=7).collect::<Vec<_>>());
 }
 
+/// An empty block on the newest one, and what was signed of it.
+fn grow_signed(pipeline: &Pipeline) -> SealTuple {
+    let built = pipeline.build(draft(&newest(pipeline), &[]), &Stop::never()).unwrap();
+    let (claim, number) = (built.block.claim_hash, built.block.plan.claim.number);
+    let tuple = SealTuple { identity: B256::ZERO, term: 0, view: 0, number, claim };
+    pipeline.commit(claim, None, Some(tuple)).unwrap();
+    tuple
+}
+
+#[test]
+fn a_torn_log_never_keeps_a_signature_without_its_block() {
+    let dir = TempDir::new().unwrap();
+    let pipeline = open(&dir);
+    hold(&pipeline);
+    let signed: Vec<_> = (0..2).map(|_| grow_signed(&pipeline)).collect();
+    drop(pipeline);
+    let log = std::fs::read_dir(dir.path().join("log")).unwrap().next().unwrap().unwrap();
+    let size = log.metadata().unwrap().len();
+    for cut in (0..size).step_by(16) {
+        let copy = TempDir::new().unwrap();
+        copy_dir(dir.path(), copy.path());
+        let torn = copy.path().join("log").join(log.file_name());
+        std::fs::File::options().write(true).open(torn).unwrap().set_len(cut).unwrap();
+        let (pipeline, recovered) = Pipeline::open(config(copy.path())).unwrap();
+        let latest = pipeline.snapshot().latest().number as usize;
+        let want = latest.checked_sub(1).map(|last| signed[last]);
+        assert_eq!(recovered.last_signed, want, "cut at {cut}");
+    }
+}
+
 #[test]
 fn a_store_that_fails_stops_everything() {
     let dir = TempDir::new().unwrap();
@@ -116,7 +146,7 @@ fn a_damaged_or_foreign_datadir_is_refused() {
     hold(&pipeline);
     let block = newest(&pipeline);
     let plan = draft(&block, &[transfer(0, 0, BOB, 1)]);
-    let mut entry = BlockEntry::new(&pipeline.execute(plan).unwrap(), None);
+    let mut entry = BlockEntry::new(&pipeline.execute(plan).unwrap(), None, None);
     entry.hash = B256::repeat_byte(0xbb);
     let end = pipeline.core.log.append(&[Entry::Block(Box::new(entry))]).unwrap();
     pipeline.core.log.sync(end).unwrap();
@@ -152,16 +182,14 @@ fn old_log_segments_go_and_waiting_transactions_stay() {
     let pipeline = open(&dir);
     let waiting = [transfer(2, 5, BOB, 1), transfer(3, 5, BOB, 1), transfer(2, 6, BOB, 1)];
     pipeline.accept(&waiting).unwrap();
-    let identity = B256::ZERO;
-    let tuple = SealTuple { identity, term: 0, view: 0, number: 1, claim: B256::repeat_byte(7) };
-    pipeline.core.log.append(&[Entry::Signed(tuple)]).unwrap();
+    let tuple = grow_signed(&pipeline);
     for nonce in 0..60 {
         let tx = transfer(0, nonce, BOB, 1);
         pipeline.accept(std::slice::from_ref(&tx)).unwrap();
         pipeline.append_vote(Bytes::from(vec![nonce as u8; 4])).unwrap();
         grow(&pipeline, &[tx]);
         if nonce % 10 == 9 {
-            pipeline.derived(nonce, Bytes::new(), nonce + 1, nonce - 5).unwrap();
+            pipeline.derived(nonce, Bytes::new(), nonce + 2, nonce - 4).unwrap();
         }
     }
     pipeline.persist.flush().unwrap();
@@ -178,6 +206,23 @@ fn old_log_segments_go_and_waiting_transactions_stay() {
 }
 
 #[test]
+fn the_newest_records_of_the_sequencer_outlive_finality() {
+    let dir = TempDir::new().unwrap();
+    let pipeline = open(&dir);
+    let vote = |n: u8| Bytes::from(vec![n; 4]);
+    (0..12).for_each(|n| pipeline.append_vote(vote(n)).unwrap());
+    for nonce in 0..60 {
+        grow(&pipeline, &[transfer(0, nonce, BOB, 1)]);
+        pipeline.derived(nonce, Bytes::new(), nonce + 1, nonce + 1).unwrap();
+    }
+    pipeline.persist.flush().unwrap();
+    assert!(pipeline.core.log.start() > 0, "segments were dropped");
+    drop(pipeline);
+    let (_, recovered) = Pipeline::open(config(dir.path())).unwrap();
+    assert_eq!(recovered.votes, (4..12).map(vote).collect::<Vec<_>>());
+}
+
+#[test]
 fn candidates_decode_to_what_the_log_keeps() {
     let dir = TempDir::new().unwrap();
     let pipeline = open(&dir);
@@ -190,7 +235,7 @@ fn candidates_decode_to_what_the_log_keeps() {
     let mut plan = BlockPlan::new(claim, body, vec![], &|_| None);
     plan.claim.candidates_root = plan.body.candidates_root();
     let block = pipeline.execute(plan).unwrap();
-    let again = BlockEntry::new(&block, None).plan().unwrap();
+    let again = BlockEntry::new(&block, None, None).plan().unwrap();
     for (one, two) in again.candidates.iter().zip(&block.plan.candidates) {
         match (one, two) {
             (Candidate::Tx(one), Candidate::Tx(two)) => {
