@@ -113,7 +113,7 @@ async fn another_claim_replaces_ours_and_its_transactions_come_first() -> eyre::
     }
     assert_eq!(seen, [(3, true), (2, true), (1, true), (1, false)]);
     let best = |node: &Node| -> Vec<B256> {
-        node.pool().best(0, u64::MAX, 10).iter().map(|tx| tx.hash).collect()
+        node.pool().best(0, u64::MAX, u64::MAX, 10).iter().map(|tx| tx.hash).collect()
     };
     assert_eq!(best(&ours), order, "dropped transactions are not first in line, in their order");
 

@@ -146,8 +146,8 @@ impl ToyBft {
             // Locked on a block whose bytes it lost: somebody else will lead.
             Some(None) => return Ok(()),
             None => {
-                let (parent, deadline_ms) = (round.parent, now_ms + VIEW_MS);
-                let request = BuildRequest { parent, time_ms: now_ms, deadline_ms };
+                let (parent, budget_ms) = (round.parent, VIEW_MS);
+                let request = BuildRequest { parent, time_ms: now_ms, budget_ms };
                 let block = chain.build(request).await?;
                 Proposal { claim: block.plan.claim.clone(), body: block.plan.body.clone() }
             }

@@ -78,7 +78,7 @@ async fn make(
     time_ms: u64,
     candidates: Vec<Bytes>,
 ) -> Result<(), ChainError> {
-    let request = BuildRequest { parent, time_ms, deadline_ms: u64::MAX };
+    let request = BuildRequest { parent, time_ms, budget_ms: u64::MAX };
     let draft = chain.build(request).await?;
     let (mut claim, mut body) = (draft.plan.claim.clone(), draft.plan.body.clone());
     body.candidates = candidates;

@@ -129,7 +129,7 @@ impl World {
         self.clock.advance(self.spec.sequencer.block_time_ms);
         let parent = node.heads().borrow().latest.claim;
         let now = self.clock.now_ms();
-        let request = BuildRequest { parent, time_ms: now, deadline_ms: u64::MAX };
+        let request = BuildRequest { parent, time_ms: now, budget_ms: u64::MAX };
         let block = node.build(request).await?;
         let claim = &block.plan.claim;
         if let Some(signed) = node.last_signed() {

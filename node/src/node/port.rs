@@ -34,8 +34,9 @@ impl Chain for Node {
         let flag = Arc::new(AtomicBool::new(false));
         let stop = Stop::on(flag.clone());
         let clock = self.clock.clone();
+        let until = clock.now_ms().saturating_add(request.budget_ms);
         let timer = tokio::spawn(async move {
-            clock.sleep_until(request.deadline_ms).await;
+            clock.sleep_until(until).await;
             flag.store(true, Ordering::Relaxed);
         });
         let built = self.blocking(move |pipeline| pipeline.build(draft, &stop)).await;
@@ -133,7 +134,9 @@ impl Node {
             .map_err(chain_error)?;
         let candidates = self.pool.best(
             env.base_fee,
-            self.spec.gas.limit_bytes,
+            // Most transactions use less than they ask for.
+            env.gas_available.saturating_mul(2),
+            env.bytes_available,
             usize::try_from(self.spec.gas.limit_candidates).unwrap_or(usize::MAX),
         );
         let takeover = self.takeover(&tip, &cursor)?;
@@ -162,10 +165,13 @@ impl Node {
         }
     }
 
-    /// Tells the pool what a block changed for the senders in it.
+    /// Tells the pool what a block changed for the senders in it, and for those who wait for funds
+    /// or a nonce: a block may bring either without a transaction of theirs.
     pub(super) fn settle(&self, block: &Block) {
         let hashes: Vec<_> = block.txs.iter().map(|tx| tx.hash).collect();
-        match self.sender_facts(&block.txs) {
+        let mut senders = self.pool.accounts_waiting();
+        senders.extend(block.txs.iter().map(|tx| tx.sender));
+        match self.facts_of(senders) {
             Ok(facts) => self.pool.on_block(&hashes, &facts),
             Err(error) => warn!(%error, "the pool could not be told of a block"),
         }

@@ -127,12 +127,19 @@ impl Node {
         &self,
         txs: &[Arc<Tx>],
     ) -> Result<Vec<(Address, AccountFacts)>, ExecutionError> {
+        self.facts_of(txs.iter().map(|tx| tx.sender).collect())
+    }
+
+    /// Accounts on the newest state, each once.
+    pub(super) fn facts_of(
+        &self,
+        mut senders: Vec<Address>,
+    ) -> Result<Vec<(Address, AccountFacts)>, ExecutionError> {
         let snapshot = self.pipeline.snapshot();
         let latest = snapshot.latest().number;
         let state = snapshot
             .state(latest)?
             .ok_or_else(|| ExecutionError::Unknown(format!("state of block {latest}")))?;
-        let mut senders: Vec<_> = txs.iter().map(|tx| tx.sender).collect();
         senders.sort_unstable();
         senders.dedup();
         senders.into_iter().map(|sender| Ok((sender, account_facts(&*state, sender)?))).collect()

@@ -208,7 +208,7 @@ async fn a_commit_drops_siblings_and_may_come_twice() {
         let mut cluster = Cluster::new(mode);
         let chain = cluster.chains[0].clone();
         let parent = chain.heads().borrow().latest.claim;
-        let request = BuildRequest { parent, time_ms: 2_000, deadline_ms: 2_000 };
+        let request = BuildRequest { parent, time_ms: 2_000, budget_ms: 1_000 };
         let sibling = chain.build(request).await.unwrap();
         (0..cluster.mode.members).for_each(|member| cluster.start(member));
         cluster.demand();
