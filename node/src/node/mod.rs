@@ -14,7 +14,9 @@ use std::sync::Arc;
 use alloy_primitives::{B256, Bytes};
 use alloy_rlp::{Decodable, Encodable};
 use alloy_signer_local::PrivateKeySigner;
-use causeway_chainspec::{ChainSpec, Claim, Clock, DaRef, Heads, SealTuple, SystemModule};
+use causeway_chainspec::{
+    ChainSpec, Claim, Clock, DaRef, Heads, SealTuple, SkipReason, SystemModule,
+};
 use causeway_consensus::Sequencer;
 use causeway_consensus::derive::Cursor;
 use causeway_consensus::mempool::{Limits, Mempool};
@@ -80,6 +82,9 @@ pub enum NodeError {
     Task(String),
 }
 
+/// Transactions a block left out, and why.
+type Skipped = Vec<(B256, SkipReason)>;
+
 /// Kinds of records in the sequencer's part of the durable log.
 const RECORD_VOTE: u8 = 0;
 const RECORD_ABANDONED: u8 = 1;
@@ -107,6 +112,8 @@ pub struct Node {
     abandoned: Mutex<Vec<Claim>>,
     votes: Vec<Bytes>,
     last_signed: Mutex<Option<SealTuple>>,
+    /// What the block built last, by claim hash, left out and why.
+    skipped: Mutex<Option<(B256, Skipped)>>,
     heads: watch::Sender<Heads>,
     blocks: broadcast::Sender<BlockEvent>,
     dropped_blobs: std::sync::atomic::AtomicU64,
@@ -149,6 +156,7 @@ impl Node {
             abandoned: Mutex::new(abandoned),
             votes,
             last_signed: Mutex::new(recovered.last_signed),
+            skipped: Mutex::new(None),
             heads,
             blocks: broadcast::channel(EVENTS).0,
             dropped_blobs: std::sync::atomic::AtomicU64::new(0),

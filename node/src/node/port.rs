@@ -47,7 +47,7 @@ impl Chain for Node {
             error!(tx = %hash, "transaction quarantined: two executions of it disagree");
             self.pool.quarantine(*hash);
         }
-        self.pool.skipped(&built.skipped);
+        *self.skipped.lock() = Some((built.block.claim_hash, built.skipped));
         Ok(built.block)
     }
 
@@ -75,6 +75,10 @@ impl Chain for Node {
             .await
             .map_err(chain_error)?;
         *self.last_signed.lock() = Some(tuple);
+        // Not before: a block that is never committed proves nothing of what it left out.
+        if let Some((_, skipped)) = self.skipped.lock().take_if(|(built, _)| *built == claim) {
+            self.pool.skipped(&skipped);
+        }
         self.committed(block);
         self.publish_heads(false);
         Ok(())
