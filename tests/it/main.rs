@@ -12,3 +12,4 @@ mod reorgs;
 mod seams;
 mod spans;
 mod tidy;
+mod unwind;

@@ -12,6 +12,7 @@ use clap::{Args, Subcommand};
 use super::{load_spec, print};
 use crate::config::{DEFAULT_CACHE_MIB, DEFAULT_HISTORY};
 use crate::exit::{CommandResult, Exit, ExitError};
+use crate::node::note_abandoned;
 
 /// Which datadir, of which chain.
 #[derive(Debug, Args)]
@@ -110,6 +111,7 @@ impl Db {
             }
             DbCommand::Unwind { datadir, to } => {
                 let (_, pipeline) = datadir.open()?;
+                note_abandoned(&pipeline, to, false)?;
                 let dropped = pipeline.unwind(to)?;
                 pipeline.close()?;
                 println!("unwound {} blocks; the newest is {to}", dropped.len());

@@ -10,6 +10,7 @@ mod terms;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use alloy_primitives::{B256, Bytes};
 use alloy_rlp::{Decodable, Encodable};
@@ -28,6 +29,7 @@ use tokio::sync::{broadcast, watch};
 pub use derivation::Applied;
 pub use feed::{Fed, FeedBlock};
 pub use submit::Submit;
+pub use terms::note_abandoned;
 
 use crate::config::Role;
 use crate::rpc::backend::BlockEvent;
@@ -107,6 +109,8 @@ pub struct Node {
     cursor: RwLock<Option<Arc<Cursor>>>,
     /// Newest DA block the layer told of.
     da_head: Mutex<Option<DaRef>>,
+    /// Whether derivation reached the end of the layer and has kept up since.
+    caught_up: AtomicBool,
     /// Claims this sequencer sealed and had to leave, oldest first: what a new term is justified
     /// with. Kept in the durable log.
     abandoned: Mutex<Vec<Claim>>,
@@ -116,7 +120,7 @@ pub struct Node {
     skipped: Mutex<Option<(B256, Skipped)>>,
     heads: watch::Sender<Heads>,
     blocks: broadcast::Sender<BlockEvent>,
-    dropped_blobs: std::sync::atomic::AtomicU64,
+    dropped_blobs: AtomicU64,
 }
 
 impl Node {
@@ -153,13 +157,14 @@ impl Node {
             writer: tokio::sync::Mutex::new(()),
             cursor: RwLock::new(cursor),
             da_head: Mutex::new(None),
+            caught_up: AtomicBool::new(false),
             abandoned: Mutex::new(abandoned),
             votes,
             last_signed: Mutex::new(recovered.last_signed),
             skipped: Mutex::new(None),
             heads,
             blocks: broadcast::channel(EVENTS).0,
-            dropped_blobs: std::sync::atomic::AtomicU64::new(0),
+            dropped_blobs: AtomicU64::new(0),
             spec,
         });
         node.refill(&recovered.accepted)?;
@@ -228,7 +233,7 @@ impl Node {
 
     /// Blobs of our namespace on DA that derivation dropped since the start of the process.
     pub fn dropped_blobs(&self) -> u64 {
-        self.dropped_blobs.load(std::sync::atomic::Ordering::Relaxed)
+        self.dropped_blobs.load(Ordering::Relaxed)
     }
 
     /// Runs a blocking piece of the pipeline off the async threads.

@@ -17,6 +17,9 @@ use tracing::{error, warn};
 use super::{Node, RECORD_VOTE, seal_tuple};
 use crate::rpc::backend::BlockEvent;
 
+/// DA blocks derivation may be behind for a moment without building being paused.
+const MOST_BEHIND: u64 = 8;
+
 fn chain_error(error: ExecutionError) -> ChainError {
     match error {
         ExecutionError::Unknown(_) => ChainError::UnknownParent(B256::ZERO),
@@ -148,14 +151,20 @@ impl Node {
             .map_err(|error| ChainError::Paused(error.to_string()))
     }
 
-    /// Where derivation stands, if that is the end of the DA layer: on an older view a block might
-    /// stand on a replaced head, or lack a forced entry that is due.
+    /// Where derivation stands, if it has reached the end of the DA layer and kept up since: on an
+    /// older view a block might stand on a replaced head, or lack a forced entry that is due.
     fn caught_up(&self, time_ms: u64) -> Result<Arc<Cursor>, ChainError> {
         let (Some(cursor), Some(head)) = (self.cursor(), *self.da_head.lock()) else {
             return Err(ChainError::Paused("the da layer has not answered yet".into()));
         };
         let behind = head.height.saturating_sub(cursor.da.height);
-        if behind > 1 || (behind == 1 && !lane_is_known(&self.spec, &cursor, time_ms)) {
+        match behind {
+            0 => self.caught_up.store(true, Ordering::Relaxed),
+            1..=MOST_BEHIND => {}
+            _ => self.caught_up.store(false, Ordering::Relaxed),
+        }
+        let known = behind == 0 || lane_is_known(&self.spec, &cursor, time_ms);
+        if !known || !self.caught_up.load(Ordering::Relaxed) {
             return Err(ChainError::Paused(format!("derivation is {behind} DA blocks behind")));
         }
         Ok(cursor)

@@ -4,29 +4,40 @@ use causeway_chainspec::{Claim, Takeover};
 use causeway_consensus::ChainError;
 use causeway_consensus::derive::Cursor;
 use causeway_consensus::rules::{Tip, takeover_for};
-use causeway_execution::ExecutionError;
+use causeway_execution::{ExecutionError, Pipeline};
 
 use super::{Node, RECORD_ABANDONED, record};
 
+/// Writes down durably which claims above a block are about to be left: all up to the last sealed
+/// one, or all. A sequencer that goes on from there needs them to justify its new term.
+pub fn note_abandoned(
+    pipeline: &Pipeline,
+    to: u64,
+    all: bool,
+) -> Result<Vec<Claim>, ExecutionError> {
+    let snapshot = pipeline.snapshot();
+    let (mut left, mut count) = (Vec::new(), 0);
+    for number in to + 1..=snapshot.latest().number {
+        let Some(block) = snapshot.block(number)? else { break };
+        left.push(block.plan.claim.clone());
+        if all || snapshot.seal(number)?.is_some() {
+            count = left.len();
+        }
+    }
+    left.truncate(count);
+    for claim in &left {
+        pipeline.append_vote(record(RECORD_ABANDONED, claim))?;
+    }
+    pipeline.sync()?;
+    Ok(left)
+}
+
 impl Node {
-    /// Writes down durably which claims above a block are about to be left: all up to the last
-    /// sealed one. While others are left already, all: one of those may stand on them.
+    /// Notes which claims above a block are about to be left. While others are left already, all:
+    /// one of those may stand on them.
     pub(super) fn abandon(&self, to: u64) -> Result<(), ExecutionError> {
-        let snapshot = self.pipeline.snapshot();
         let others = !self.abandoned.lock().is_empty();
-        let (mut left, mut count) = (Vec::new(), 0);
-        for number in to + 1..=snapshot.latest().number {
-            let Some(block) = snapshot.block(number)? else { break };
-            left.push(block.plan.claim.clone());
-            if others || snapshot.seal(number)?.is_some() {
-                count = left.len();
-            }
-        }
-        left.truncate(count);
-        for claim in &left {
-            self.pipeline.append_vote(record(RECORD_ABANDONED, claim))?;
-        }
-        self.pipeline.sync()?;
+        let left = note_abandoned(&self.pipeline, to, others)?;
         self.abandoned.lock().extend(left);
         Ok(())
     }
