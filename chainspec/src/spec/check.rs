@@ -212,6 +212,14 @@ fn clocks(spec: &ChainSpec, report: &mut Report) {
             format!("{} or less", ms(window / 2)),
         ),
         (
+            // Otherwise a block ahead of DA would owe entries of the DA block that carries it.
+            sequencer.forced_delay_ms >= sequencer.drift_ms,
+            "sequencer.forced_delay",
+            "sequencer.drift",
+            format!("{} is less than the drift", ms(sequencer.forced_delay_ms)),
+            format!("{} or more", ms(sequencer.drift_ms)),
+        ),
+        (
             sequencer.block_time_ms >= 10,
             "execution.block_time",
             "",

@@ -148,6 +148,7 @@ fn rules_of_the_protocol_are_checked() {
         "sequencer.window",
     );
     refused("sequencer", "forced_delay = \"31m\"", "CS0050", "sequencer.forced_delay");
+    refused("sequencer", "forced_delay = \"59s\"", "CS0050", "sequencer.forced_delay");
     refused("sequencer", "lane_rate = \"30M\"", "CS0030", "sequencer.lane_rate");
     refused("sequencer", "lane_rate = 0", "CS0030", "sequencer.lane_rate");
     refused("execution", "gas_burst = \"20M\"", "CS0030", "execution.gas_burst");
