@@ -143,7 +143,7 @@ fn rules_of_the_protocol_are_checked() {
     refused("da", "interval = \"0s\"", "CS0050", "da.interval");
     refused(
         "sequencer",
-        "window = \"19s\"\nforced_delay = \"1s\"\ndrift=\"2s\"",
+        "window = \"19s\"\nforced_delay = \"2s\"\ndrift=\"2s\"",
         "CS0050",
         "sequencer.window",
     );
