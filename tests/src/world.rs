@@ -5,10 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use alloy_primitives::{B256, Bytes};
-use alloy_signer::SignerSync;
 use causeway_chainspec::spec::presets::{Keys, devnet_chain};
 use causeway_chainspec::spec::{Inputs, parse};
-use causeway_chainspec::{Block, ChainSpec, Clock, Seal, SealTuple, SystemModule};
+use causeway_chainspec::{Block, ChainSpec, Clock, SystemModule};
 use causeway_consensus::mempool::Limits;
 use causeway_consensus::{BuildRequest, Chain, ChainError};
 use causeway_da::codec::{self, EncodeOptions};
@@ -20,7 +19,7 @@ use eyre::{ContextCompat, eyre};
 use tempfile::TempDir;
 
 use crate::clock::ManualClock;
-use crate::drive::{holds, moved};
+use crate::drive::{holds, moved, seal_by};
 use crate::keys;
 
 /// Time of the genesis block of every world, ms.
@@ -141,23 +140,9 @@ impl World {
                 return Err(ChainError::Paused(format!("{claim:?} contradicts {signed:?}")));
             }
         }
-        let seal = self.seal(&block);
+        let seal = seal_by(self, &block.plan.claim, &keys::sequencer());
         node.commit(block.claim_hash, seal).await?;
         Ok(block)
-    }
-
-    /// The sequencer's seal over a block.
-    pub fn seal(&self, block: &Block) -> Seal {
-        let tuple = SealTuple {
-            identity: self.spec.identity(),
-            term: block.plan.claim.term,
-            view: 0,
-            number: block.header.number,
-            claim: block.claim_hash,
-        };
-        let signature =
-            keys::sequencer().sign_hash_sync(&tuple.digest()).expect("a local key signs");
-        Seal { view: 0, proof: Bytes::copy_from_slice(&signature.as_bytes()) }
     }
 
     /// The blobs of everything above the safe head.
