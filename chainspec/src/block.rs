@@ -9,7 +9,8 @@ use alloy_rlp::{Decodable, Encodable, RlpDecodable, RlpEncodable};
 use op_alloy_consensus::{OpReceiptEnvelope, OpTxType};
 
 use crate::batch::DaRef;
-use crate::message::Message;
+use crate::message::LaneItem;
+use crate::metalayer::Inbound;
 use crate::plan::{BlockEnv, BlockPlan};
 use crate::seal::Seal;
 use crate::tx::{SkipReason, Tx};
@@ -148,7 +149,7 @@ pub struct Claim {
     pub cut: ForcedCut,
     /// Remote members.
     pub anchors: Vec<Anchor>,
-    /// keccak256 of the concatenated ids of the inbound messages.
+    /// keccak256 of the concatenated hashes of what comes in from remote members.
     pub inbound_root: B256,
     /// keccak256 of the concatenated hashes of the candidates.
     pub candidates_root: B256,
@@ -315,16 +316,16 @@ impl Claim {
 /// What a claim commits to by root.
 #[derive(Debug, Clone, PartialEq, Eq, Default, RlpEncodable, RlpDecodable)]
 pub struct BlockBody {
-    /// Messages of other members that the claim's anchors newly cover.
-    pub inbound: Vec<Message>,
+    /// What the claim's anchors newly cover: one for each, in their order.
+    pub inbound: Vec<Inbound>,
     /// Candidate transactions, EIP-2718 bytes, in order. Invalid ones are skipped, never an error.
     pub candidates: Vec<Bytes>,
 }
 
 impl BlockBody {
-    /// keccak256 of the concatenated message ids.
+    /// keccak256 of the concatenated hashes of `inbound`.
     pub fn inbound_root(&self) -> B256 {
-        concat_hash(self.inbound.iter().map(Message::id))
+        concat_hash(self.inbound.iter().map(Inbound::hash))
     }
 
     /// keccak256 of the concatenated candidate hashes.
@@ -452,8 +453,8 @@ pub struct Block {
     pub receipts: Vec<Receipt>,
     /// Candidates and forced bytes left out, by hash of their bytes.
     pub skipped: Vec<(B256, SkipReason)>,
-    /// Messages it put into the outbox.
-    pub outbox: Vec<Message>,
+    /// What it sends to other members, in lane order.
+    pub outbox: Vec<LaneItem>,
 }
 
 /// A block and the seal that makes it visible. Blocks made by derivation alone have none.

@@ -3,9 +3,12 @@
 pub mod batch;
 pub mod block;
 pub mod clock;
+pub mod directory;
 pub mod fees;
 pub mod heads;
+pub mod mailbox;
 pub mod message;
+pub mod metalayer;
 pub mod plan;
 pub mod seal;
 pub mod spec;
@@ -21,8 +24,11 @@ pub use block::{
 };
 pub use clock::Clock;
 pub use heads::{BlockId, Heads};
-pub use message::Message;
-pub use plan::{BlockEnv, BlockPlan, CallOutcome, SystemCall, SystemModule, SystemState};
+pub use message::{DeliveryReceipt, DeliveryStatus, LaneItem, Message, Terms};
+pub use metalayer::{Commitment, Flow, Inbound, LaneState};
+pub use plan::{
+    BlockEnv, BlockPlan, CallOutcome, Closed, SystemBlock, SystemCall, SystemModule, SystemState,
+};
 pub use seal::{Seal, SealContext, SealTuple};
 pub use spec::{ChainSpec, Fork};
 pub use state::{Account, AccountDiff, StateDiff, StateError, StateReader};

@@ -6,7 +6,7 @@ use alloy_primitives::{Address, B256, Bytes, U256};
 
 use crate::batch::ForcedEntry;
 use crate::block::{BlockBody, Claim};
-use crate::message::Message;
+use crate::message::{LaneItem, Message};
 use crate::spec::Fork;
 use crate::state::{Account, StateDiff, StateError, StateReader};
 use crate::tx::{SkipReason, Tx};
@@ -124,12 +124,60 @@ pub struct CallOutcome {
 pub struct SystemState<'a> {
     reader: &'a dyn StateReader,
     diff: &'a mut StateDiff,
+    /// Wei made and unmade so far.
+    minted: U256,
+    burnt: U256,
 }
 
 impl<'a> SystemState<'a> {
     /// Reads through `diff` to `reader`; writes go to `diff`.
     pub fn new(reader: &'a dyn StateReader, diff: &'a mut StateDiff) -> Self {
-        Self { reader, diff }
+        Self { reader, diff, minted: U256::ZERO, burnt: U256::ZERO }
+    }
+
+    /// Wei that [`SystemState::mint`] made and [`SystemState::burn`] unmade.
+    pub fn moved(&self) -> (U256, U256) {
+        (self.minted, self.burnt)
+    }
+
+    /// Makes wei. An account that did not exist comes to exist.
+    pub fn mint(&mut self, address: Address, wei: U256) -> Result<(), StateError> {
+        self.credit(address, wei)?;
+        self.minted += wei;
+        Ok(())
+    }
+
+    /// Unmakes wei of an account, which must have them.
+    pub fn burn(&mut self, address: Address, wei: U256) -> Result<(), StateError> {
+        self.debit(address, wei)?;
+        self.burnt += wei;
+        Ok(())
+    }
+
+    /// Moves wei between accounts; the first must have them. No code runs.
+    pub fn pay(&mut self, from: Address, to: Address, wei: U256) -> Result<(), StateError> {
+        self.debit(from, wei)?;
+        self.credit(to, wei)
+    }
+
+    fn credit(&mut self, address: Address, wei: U256) -> Result<(), StateError> {
+        if wei.is_zero() {
+            return Ok(());
+        }
+        let account = self.account(address)?.unwrap_or_default();
+        let balance = account.balance.checked_add(wei);
+        let balance = balance.ok_or_else(|| StateError(format!("{address} overflows")))?;
+        self.set_account(address, Account { balance, ..account })
+    }
+
+    fn debit(&mut self, address: Address, wei: U256) -> Result<(), StateError> {
+        if wei.is_zero() {
+            return Ok(());
+        }
+        let account = self.account(address)?.unwrap_or_default();
+        let balance = account.balance.checked_sub(wei);
+        let balance = balance.ok_or_else(|| StateError(format!("{address} lacks {wei} wei")))?;
+        self.set_account(address, Account { balance, ..account })
     }
 
     /// The account, or `None` if it does not exist.
@@ -182,20 +230,39 @@ impl<'a> SystemState<'a> {
 /// deterministic; its state lives in storage slots of system accounts, so that unwind, history
 /// and proofs cover it.
 pub trait SystemModule: Send + Sync {
-    /// Runs before the first transaction; what it returns is called first, in order.
+    /// Writes what block 0 starts with. `None` if the module commits to nothing.
+    fn genesis(&self, state: &mut SystemState<'_>) -> Result<Option<Closed>, StateError>;
+
+    /// Runs before the first transaction of a block.
     fn open(
         &self,
         state: &mut SystemState<'_>,
+        env: &BlockEnv,
         plan: &BlockPlan,
-    ) -> Result<Vec<SystemCall>, StateError>;
+    ) -> Result<Box<dyn SystemBlock>, StateError>;
+}
 
-    /// Runs after the last transaction. `results` are those of this module's own calls, `emitted`
-    /// the messages of the block. What it returns becomes the block's Metalayer commitment; at
-    /// most one module returns one.
+/// A module's work inside one block, between opening and closing it.
+pub trait SystemBlock {
+    /// Called before the first candidate, in order.
+    fn calls(&self) -> Vec<SystemCall>;
+
+    /// Runs after the last transaction. `results` are those of its own calls, `emitted` the
+    /// messages that transactions and calls of the block dispatched. At most one module of a
+    /// chain gives `Some`.
     fn close(
-        &self,
+        self: Box<Self>,
         state: &mut SystemState<'_>,
         results: &[CallOutcome],
         emitted: &[Message],
-    ) -> Result<Option<B256>, StateError>;
+    ) -> Result<Option<Closed>, StateError>;
+}
+
+/// What a module leaves in a block besides state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Closed {
+    /// The block's Metalayer commitment.
+    pub commitment: B256,
+    /// What the block sends to other members, in lane order.
+    pub outbox: Vec<LaneItem>,
 }

@@ -13,10 +13,12 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::block::{self, MAX_NESTED_TAKEOVERS, Outcome};
+use crate::metalayer::asset_id;
 use crate::spec::{self, Inputs};
 use crate::{
-    AbandonReason, Anchor, BlockBody, BlockEnv, Claim, DaRef, ForcedCut, Fork, LanePosition,
-    Message, Origin, Seal, SealTuple, Takeover,
+    AbandonReason, Anchor, BlockBody, BlockEnv, Claim, DaRef, DeliveryReceipt, DeliveryStatus,
+    Flow, ForcedCut, Fork, Inbound, LaneItem, LanePosition, LaneState, Message, Origin, Seal,
+    SealTuple, Takeover, Terms,
 };
 
 fn path(name: &str) -> PathBuf {
@@ -90,13 +92,41 @@ fn message(body: &'static [u8]) -> Message {
         destination: 902,
         recipient: Address::repeat_byte(0xbb).into_word(),
         body: Bytes::from_static(body),
+        terms: Terms {
+            gas_limit: 200_000,
+            gas_price: 12_500_000,
+            expiry_ms: 1_700_000_600_000,
+            refund_to: Address::repeat_byte(0xcc),
+        },
     }
+}
+
+fn receipt() -> DeliveryReceipt {
+    let status = DeliveryStatus::Reverted;
+    DeliveryReceipt { from: 902, to: 901, id: word(0x41), status, gas_used: 21_000 }
+}
+
+fn inbound() -> Inbound {
+    let flow = Flow {
+        asset: asset_id(901, Address::ZERO),
+        sent: U256::from(3),
+        received: U256::from(2),
+        refunded: U256::from(1),
+    };
+    let sent = LanePosition::default().after(word(0x42));
+    let lane = LaneState { domain: 902, sent, taken: 9, flows: vec![flow] };
+    let items = vec![
+        LaneItem::Message(message(b"")),
+        LaneItem::Receipt(receipt()),
+        LaneItem::Message(message(b"hello")),
+    ];
+    Inbound { root: word(0x43), count: 8, lanes: vec![lane], items }
 }
 
 fn full_claim() -> Claim {
     let lane = LanePosition::default().after(word(0x31)).after(word(0x32));
     let body = BlockBody {
-        inbound: vec![message(b""), message(b"hello")],
+        inbound: vec![inbound()],
         candidates: vec![Bytes::from_static(&[0x02, 0xc0]), Bytes::new()],
     };
     Claim {
@@ -210,7 +240,10 @@ fn hashes_in_the_vectors_follow_from_their_bytes() {
     for vector in golden["messages"].as_array().unwrap() {
         let packed = bytes(&vector["packed"]);
         assert_eq!(vector["id"], json!(keccak256(&packed)));
-        assert_eq!(Message::decode_packed(&packed).unwrap().encode_packed(), packed);
+        assert_eq!(
+            Message::decode_packed(&packed, Terms::default()).unwrap().encode_packed(),
+            packed
+        );
     }
     for vector in golden["seals"].as_array().unwrap() {
         let digest = keccak256([b"causeway/seal/1", bytes(&vector["rlp"]).as_slice()].concat());
@@ -348,6 +381,7 @@ fn any_message() -> impl Strategy<Value = Message> {
             destination,
             recipient,
             body,
+            terms: Terms::default(),
         },
     )
 }
@@ -387,9 +421,12 @@ proptest! {
         travels(&claim);
         inbound.iter().for_each(travels);
         for message in &inbound {
-            let packed = Message::decode_packed(&message.encode_packed());
+            let packed = Message::decode_packed(&message.encode_packed(), message.terms);
             prop_assert_eq!(packed.as_ref(), Some(message));
         }
+        let items = inbound.into_iter().map(LaneItem::Message);
+        let items = items.chain([LaneItem::Receipt(receipt())]).collect();
+        let inbound = vec![Inbound { items, ..self::inbound() }];
         travels(&BlockBody { inbound, candidates });
         travels(&Seal { view, proof });
     }
@@ -403,7 +440,7 @@ proptest! {
         canonical::<BlockBody>(&noise);
         canonical::<Seal>(&noise);
         canonical::<Message>(&noise);
-        if let Some(message) = Message::decode_packed(&noise) {
+        if let Some(message) = Message::decode_packed(&noise, Terms::default()) {
             prop_assert_eq!(message.encode_packed(), noise.to_vec());
         }
     }

@@ -67,7 +67,7 @@ pub(crate) fn spec() -> ChainSpec {
             options: Default::default(),
         },
         genesis: GenesisSpec { time_ms: T0, alloc: BTreeMap::new(), preinstalls: Vec::new() },
-        metalayer: MetalayerSpec { enabled: false, domain: 7 },
+        metalayer: MetalayerSpec::none(7),
         public: Public::default(),
         memo: Default::default(),
     }

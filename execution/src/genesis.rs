@@ -1,11 +1,14 @@
 //! Block 0: allocations, system accounts and preinstalls.
 
+use std::sync::Arc;
+
 use alloy_eips::eip2935::{HISTORY_STORAGE_ADDRESS, HISTORY_STORAGE_CODE};
 use alloy_eips::eip4788::{BEACON_ROOTS_ADDRESS, BEACON_ROOTS_CODE};
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use causeway_chainspec::fees::FeeState;
 use causeway_chainspec::{
-    Account, AccountDiff, BlockBody, BlockEnv, BlockPlan, ChainSpec, Claim, ForcedCut, StateDiff,
+    Account, AccountDiff, BlockBody, BlockEnv, BlockPlan, ChainSpec, Claim, Closed, ForcedCut,
+    StateDiff, SystemModule, SystemState, mailbox,
 };
 
 use crate::overlay::{Empty, StateOver};
@@ -55,8 +58,13 @@ pub fn env(spec: &ChainSpec) -> BlockEnv {
 }
 
 /// The whole state of block 0: the allocation, then the system accounts (an allocation cannot
-/// replace one), then each preinstall, in order, on top of what is there.
-pub fn state(spec: &ChainSpec, vm: &dyn Vm) -> Result<StateDiff, ExecutionError> {
+/// replace one), then each preinstall, in order, on top of what is there; then what the modules
+/// write, and what they say to other chains.
+pub fn state(
+    spec: &ChainSpec,
+    vm: &dyn Vm,
+    modules: &[Arc<dyn SystemModule>],
+) -> Result<(StateDiff, Closed), ExecutionError> {
     let mut diff = StateDiff::default();
     let mut supply = U256::ZERO;
     for (address, account) in &spec.genesis.alloc {
@@ -68,11 +76,15 @@ pub fn state(spec: &ChainSpec, vm: &dyn Vm) -> Result<StateDiff, ExecutionError>
             entry.storage.clone_from(&account.storage);
         }
     }
-    for (address, code) in [
+    let mut accounts = vec![
         (SYSTEM_ACCOUNT, Bytes::from_static(&SYSTEM_CODE)),
         (HISTORY_STORAGE_ADDRESS, HISTORY_STORAGE_CODE.clone()),
         (BEACON_ROOTS_ADDRESS, BEACON_ROOTS_CODE.clone()),
-    ] {
+    ];
+    if spec.metalayer.enabled {
+        accounts.push((mailbox::MAILBOX, Bytes::from_static(mailbox::CODE)));
+    }
+    for (address, code) in accounts {
         if spec.genesis.alloc.contains_key(&address) {
             return Err(ExecutionError::Spec(format!(
                 "genesis.alloc.{address}: this account belongs to the protocol; remove it"
@@ -98,7 +110,24 @@ pub fn state(spec: &ChainSpec, vm: &dyn Vm) -> Result<StateDiff, ExecutionError>
             })?;
         diff.merge(&made);
     }
-    Ok(diff)
+    let closed = open_modules(modules, supply, &mut diff)?;
+    Ok((diff, closed))
+}
+
+/// What the modules write into block 0; wei they make are part of the supply.
+fn open_modules(
+    modules: &[Arc<dyn SystemModule>],
+    supply: U256,
+    diff: &mut StateDiff,
+) -> Result<Closed, ExecutionError> {
+    let mut closed = None;
+    let mut system = SystemState::new(&Empty, diff);
+    for module in modules {
+        closed = module.genesis(&mut system)?.or(closed);
+    }
+    let (minted, burnt) = system.moved();
+    system.set_slot(SYSTEM_ACCOUNT, SUPPLY_SLOT, supply + minted - burnt)?;
+    Ok(closed.unwrap_or(Closed { commitment: B256::ZERO, outbox: Vec::new() }))
 }
 
 fn put(diff: &mut StateDiff, address: Address, nonce: u64, balance: U256, code: &Bytes) {

@@ -7,7 +7,7 @@ use alloy_consensus::Transaction;
 use alloy_primitives::{Address, Bytes, KECCAK256_EMPTY, TxKind, U256};
 use causeway_chainspec::{
     Account, AccountDiff, BlockEnv, CallOutcome, ChainSpec, Fork, Receipt, SkipReason, StateDiff,
-    StateError, StateReader, Tx, TxEnvelope, TxError,
+    StateError, StateReader, Tx, TxEnvelope, TxError, mailbox,
 };
 
 use crate::vm::{CallResult, Vm};
@@ -77,6 +77,8 @@ impl Vm for Ledger {
             }
         }
         output.diff = book.diff();
+        let logs = output.receipts.iter().flat_map(|receipt| &receipt.logs);
+        output.outbox = mailbox::dispatched(logs);
         Ok(output)
     }
 

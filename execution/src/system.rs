@@ -6,9 +6,10 @@ use alloy_eips::eip2935::{HISTORY_SERVE_WINDOW, HISTORY_STORAGE_ADDRESS};
 use alloy_eips::eip4788::BEACON_ROOTS_ADDRESS;
 use alloy_primitives::{Address, B256, TxKind, U256, address, keccak256};
 use causeway_chainspec::fees::FeeState;
+use causeway_chainspec::mailbox::FEE_VAULT;
 use causeway_chainspec::{
-    BlockEnv, BlockId, BlockPlan, CallOutcome, ChainSpec, Message, StateDiff, StateError,
-    StateReader, SystemCall, SystemModule, SystemState, Tx,
+    BlockEnv, BlockId, BlockPlan, CallOutcome, ChainSpec, Closed, Message, StateDiff, StateError,
+    StateReader, SystemBlock, SystemCall, SystemModule, SystemState, Tx,
 };
 use op_alloy_consensus::TxDeposit;
 
@@ -60,14 +61,16 @@ pub fn env(
 }
 
 /// What runs before a block's first candidate.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Opened {
     /// Changes the protocol made itself.
     pub diff: StateDiff,
     /// System calls as transactions, in order.
     pub calls: Vec<Arc<Tx>>,
-    /// How many of them are of each module.
-    shares: Vec<usize>,
+    /// Modules at work, and how many of the calls are of each.
+    blocks: Vec<(Box<dyn SystemBlock>, usize)>,
+    /// Wei they made and unmade.
+    moved: (U256, U256),
 }
 
 /// Writes the ring buffers and asks each module, in order, for its calls.
@@ -75,19 +78,22 @@ pub fn open(
     modules: &[Arc<dyn SystemModule>],
     parent: BlockId,
     state: &dyn StateReader,
+    env: &BlockEnv,
     plan: &BlockPlan,
 ) -> Result<Opened, ExecutionError> {
     let mut opened = Opened::default();
     let mut system = SystemState::new(state, &mut opened.diff);
     write_rings(&mut system, parent, plan)?;
     for module in modules {
-        let calls = module.open(&mut system, plan)?;
-        opened.shares.push(calls.len());
+        let block = module.open(&mut system, env, plan)?;
+        let calls = block.calls();
+        opened.blocks.push((block, calls.len()));
         for call in calls {
             let index = opened.calls.len() as u64;
             opened.calls.push(Arc::new(deposit(call, plan, index)));
         }
     }
+    opened.moved = system.moved();
     Ok(opened)
 }
 
@@ -131,7 +137,7 @@ pub struct Closing<'a> {
     /// Its plan.
     pub plan: &'a BlockPlan,
     /// What [`open`] gave.
-    pub opened: &'a Opened,
+    pub opened: Opened,
     /// Outcomes of the system calls, in order.
     pub outcomes: &'a [CallOutcome],
     /// Messages emitted.
@@ -147,24 +153,23 @@ pub struct Closing<'a> {
 }
 
 /// Closes a block: each module in order, then the fee state and the supply, into `diff`, which
-/// holds the whole block so far. Returns the Metalayer commitment.
+/// holds the whole block so far. Returns what the block says to other chains.
 pub fn close(
     spec: &ChainSpec,
-    modules: &[Arc<dyn SystemModule>],
     state: &dyn StateReader,
-    closing: &Closing<'_>,
+    closing: Closing<'_>,
     diff: &mut StateDiff,
-) -> Result<B256, ExecutionError> {
+) -> Result<Closed, ExecutionError> {
     let mut system = SystemState::new(state, diff);
-    let mut commitment = None;
+    let mut closed = None;
     let mut rest = closing.outcomes;
-    for (module, share) in modules.iter().zip(&closing.opened.shares) {
+    for (block, share) in closing.opened.blocks {
         let (own, later) = rest
-            .split_at_checked(*share)
+            .split_at_checked(share)
             .ok_or_else(|| ExecutionError::Broken("the vm skipped a system call".into()))?;
         rest = later;
-        if let Some(made) = module.close(&mut system, own, closing.emitted)?
-            && commitment.replace(made).is_some()
+        if let Some(made) = block.close(&mut system, own, closing.emitted)?
+            && closed.replace(made).is_some()
         {
             return Err(ExecutionError::Broken("two modules made a commitment".into()));
         }
@@ -173,16 +178,22 @@ pub fn close(
         .advance(&spec.gas, closing.plan.claim.time_ms)
         .spend(closing.gas_used, closing.bytes);
     system.set_slot(SYSTEM_ACCOUNT, FEE_SLOT, fees.to_slot())?;
+    if spec.metalayer.keeps_fees() {
+        system.mint(FEE_VAULT, closing.burnt)?;
+    }
+    let (opened, (minted, burnt)) = (closing.opened.moved, system.moved());
+    let minted = closing.minted + opened.0 + minted;
+    let burnt = closing.burnt + opened.1 + burnt;
     let before = system.slot(SYSTEM_ACCOUNT, SUPPLY_SLOT)?;
     let after = before
-        .checked_add(closing.minted)
-        .and_then(|sum| sum.checked_sub(closing.burnt))
+        .checked_add(minted)
+        .and_then(|sum| sum.checked_sub(burnt))
         .ok_or_else(|| ExecutionError::Broken("more wei burnt than there was".into()))?;
     if after != before {
         system.set_slot(SYSTEM_ACCOUNT, SUPPLY_SLOT, after)?;
     }
-    check_supply(state, diff, closing.minted, closing.burnt)?;
-    Ok(commitment.unwrap_or_default())
+    check_supply(state, diff, minted, burnt)?;
+    Ok(closed.unwrap_or(Closed { commitment: B256::ZERO, outbox: Vec::new() }))
 }
 
 /// Checks burnt = supply before + minted - sum of balance changes over one block's diff.

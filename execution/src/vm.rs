@@ -57,7 +57,7 @@ pub struct BlockOutput {
     pub attempted: usize,
     /// What changed.
     pub diff: StateDiff,
-    /// Messages for the outbox, emitted natively (empty until the Metalayer module).
+    /// Messages dispatched through the Mailbox, in order.
     pub outbox: Vec<Message>,
     /// Gas used by all of them.
     pub gas_used: u64,

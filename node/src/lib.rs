@@ -7,5 +7,6 @@ pub mod devkeys;
 pub mod exit;
 pub mod logging;
 pub mod node;
+pub mod remote;
 pub mod rpc;
 pub mod tasks;

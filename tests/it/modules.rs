@@ -6,7 +6,8 @@ use alloy_eips::eip7685::Requests;
 use alloy_primitives::{Address, B256, Bytes, U256, address, keccak256};
 use causeway_chainspec::block::REQUEST_TYPE;
 use causeway_chainspec::{
-    Account, BlockPlan, CallOutcome, Message, StateError, SystemCall, SystemModule, SystemState,
+    Account, BlockEnv, BlockPlan, CallOutcome, Closed, Message, StateError, SystemBlock,
+    SystemCall, SystemModule, SystemState,
 };
 use causeway_da::DaBackend;
 use causeway_tests::drive::{WINDOW_MS, account, holds};
@@ -21,36 +22,50 @@ const MINT: u128 = 1_000;
 struct Counter;
 
 impl SystemModule for Counter {
+    fn genesis(&self, _state: &mut SystemState<'_>) -> Result<Option<Closed>, StateError> {
+        Ok(None)
+    }
+
     fn open(
         &self,
         state: &mut SystemState<'_>,
+        _env: &BlockEnv,
         plan: &BlockPlan,
-    ) -> Result<Vec<SystemCall>, StateError> {
+    ) -> Result<Box<dyn SystemBlock>, StateError> {
         let account = state.account(COUNTER)?.unwrap_or_default();
         // A nonce keeps the account from being empty.
         state.set_account(COUNTER, Account { nonce: account.nonce.max(1), ..account })?;
         let count = state.slot(COUNTER, U256::ZERO)? + U256::ONE;
         state.set_slot(COUNTER, U256::ZERO, count)?;
         assert_eq!(count, U256::from(plan.claim.number), "a block was counted twice or not at all");
-        Ok(vec![SystemCall {
+        Ok(Box::new(Counting))
+    }
+}
+
+/// One block of it.
+struct Counting;
+
+impl SystemBlock for Counting {
+    fn calls(&self) -> Vec<SystemCall> {
+        vec![SystemCall {
             from: COUNTER,
             to: PAID,
             mint: MINT,
             value: U256::from(MINT),
             gas_limit: 50_000,
             input: Bytes::new(),
-        }])
+        }]
     }
 
     fn close(
-        &self,
+        self: Box<Self>,
         state: &mut SystemState<'_>,
         results: &[CallOutcome],
         _emitted: &[Message],
-    ) -> Result<Option<B256>, StateError> {
+    ) -> Result<Option<Closed>, StateError> {
         assert!(results.len() == 1 && results[0].success, "{results:?}");
         let count = state.slot(COUNTER, U256::ZERO)?;
-        Ok(Some(commitment(count)))
+        Ok(Some(Closed { commitment: commitment(count), outbox: Vec::new() }))
     }
 }
 

@@ -80,6 +80,7 @@ impl World {
             poster_key: keys.then(keys::poster),
             sequencer_url: None,
             modules: self.modules.clone(),
+            remotes: Arc::default(),
             pool: Limits::default(),
             archive: false,
             history_blocks: 1024,

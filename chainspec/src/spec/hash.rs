@@ -4,9 +4,10 @@
 //! this order: chain id, vm, name of the fork at genesis, genesis time in ms, accounts (address,
 //! balance, nonce, keccak of the code, non-zero storage), preinstalls (address, keccak of the
 //! creation code), DA layer, DA start, `[da.<layer>]`, Metalayer (enabled, domain),
-//! [`SYSTEM_VERSION`].
+//! [`SYSTEM_VERSION`], and of a member of the Metalayer its coin and the lifetime of messages. The
+//! identity of a member is that and the seed of the directory ([`crate::directory::Directory`]).
 //!
-//! In the **rules hash** (`causeway/rules/1`): identity, name of the fork in force, gas (limit,
+//! In the **rules hash** (`causeway/rules/1`): identity without the seed, name of the fork in force, gas (limit,
 //! rate, burst, target, and bytes: rate, burst, limit, and candidates), fees (minimum, floor,
 //! denominator, recipient), sequencer mode, `[sequencer.<mode>]`, keys in force, posters in force,
 //! clocks (DA interval, window, drift, forced delay), lane rate.
@@ -27,12 +28,9 @@ pub const SYSTEM_VERSION: u64 = 1;
 /// The identity of a spec, computed when first asked for. A clone starts empty, so that a changed
 /// copy never shows the identity of its origin.
 #[derive(Debug, Default)]
-pub struct IdentityMemo(OnceLock<B256>);
-
-impl IdentityMemo {
-    pub(super) fn get(&self, compute: impl FnOnce() -> B256) -> B256 {
-        *self.0.get_or_init(compute)
-    }
+pub struct IdentityMemo {
+    base: OnceLock<B256>,
+    identity: OnceLock<B256>,
 }
 
 impl Clone for IdentityMemo {
@@ -103,6 +101,9 @@ pub(crate) fn identity_preimage(spec: &ChainSpec) -> Vec<u8> {
         .add(&spec.metalayer.enabled)
         .add(&spec.metalayer.domain)
         .add(&SYSTEM_VERSION);
+    if spec.metalayer.enabled {
+        fields.add(&(spec.metalayer.coin as u8)).add(&spec.metalayer.ttl_ms);
+    }
     fields.preimage("causeway/identity/1")
 }
 
@@ -118,15 +119,24 @@ fn account_fields(address: &Address, account: &GenesisAccount, out: &mut Hasher)
         .add(&List(&storage));
 }
 
+/// The identity of a chain on its own.
+pub(super) fn base(spec: &ChainSpec) -> B256 {
+    *spec.memo.base.get_or_init(|| keccak256(identity_preimage(spec)))
+}
+
+/// The identity: of a member, also of the network it begins in.
 pub(super) fn identity(spec: &ChainSpec) -> B256 {
-    keccak256(identity_preimage(spec))
+    *spec.memo.identity.get_or_init(|| {
+        let base = base(spec);
+        spec.metalayer.directory.as_ref().map_or(base, |seed| seed.identity(base))
+    })
 }
 
 /// What the rules hash at a time is the hash of.
 pub(crate) fn rules_preimage(spec: &ChainSpec, time_ms: u64) -> Vec<u8> {
     let (gas, fees, sequencer) = (&spec.gas, &spec.fees, &spec.sequencer);
     let mut fields = Hasher(Vec::new());
-    fields.add(&spec.identity()).add(&spec.fork_at(time_ms).name());
+    fields.add(&base(spec)).add(&spec.fork_at(time_ms).name());
     fields.add(&gas.limit).add(&gas.rate).add(&gas.burst).add(&gas.target);
     fields.add(&gas.rate_bytes).add(&gas.burst_bytes).add(&gas.limit_bytes);
     fields.add(&gas.limit_candidates);

@@ -24,6 +24,8 @@ use std::collections::BTreeMap;
 
 use alloy_primitives::{Address, B256, Bytes, U256};
 
+pub use crate::directory::MetalayerSpec;
+
 pub use file::schema;
 pub use genesis::{DETERMINISTIC_DEPLOYER, DETERMINISTIC_DEPLOYER_CODE, creation_code};
 pub use hash::{IdentityMemo, SYSTEM_VERSION};
@@ -218,15 +220,6 @@ pub struct Preinstall {
     pub creation_code: Bytes,
 }
 
-/// Membership in the Metalayer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MetalayerSpec {
-    /// Whether the chain has an inbox and an outbox.
-    pub enabled: bool,
-    /// Hyperlane domain; the chain id unless set.
-    pub domain: u32,
-}
-
 /// Endpoints; in no hash.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[allow(missing_docs)]
@@ -251,7 +244,12 @@ impl ChainSpec {
     /// Chain identity: hash of the genesis part of the spec, fixed for ever. Computed once for a
     /// value: do not change a spec after asking it; a clone computes its own.
     pub fn identity(&self) -> B256 {
-        self.memo.get(|| hash::identity(self))
+        hash::identity(self)
+    }
+
+    /// The identity without the seed of the Metalayer's directory, which names members by it.
+    pub fn base_identity(&self) -> B256 {
+        hash::base(self)
     }
 
     /// Rules hash: hash of the consensus part in force at `time_ms`. Cheap: a few hundred bytes.

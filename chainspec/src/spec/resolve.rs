@@ -60,7 +60,10 @@ pub(super) fn resolve(file: File, inputs: &Inputs<'_>, report: &mut Report) -> C
         da: da(file.da, inputs, report),
         sequencer,
         genesis,
-        metalayer: MetalayerSpec { enabled: file.metalayer.enabled.unwrap_or(false), domain },
+        metalayer: MetalayerSpec {
+            enabled: file.metalayer.enabled.unwrap_or(false),
+            ..MetalayerSpec::none(domain)
+        },
         public: Public {
             rpc: file.public.rpc,
             ws: file.public.ws,

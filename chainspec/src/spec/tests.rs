@@ -72,7 +72,7 @@ fn the_smallest_spec_works_with_sensible_defaults() {
     assert_eq!(spec.forks, [(Fork::Prague, 0), (Fork::Osaka, 0)]);
     assert_eq!(spec.sequencer.posters_at(0), [key]);
     assert_eq!(spec.da.options["signer"].as_str().map(str::len), Some(42));
-    assert_eq!(spec.metalayer, MetalayerSpec { enabled: false, domain: 901 });
+    assert_eq!(spec.metalayer, MetalayerSpec::none(901));
     let deployer = &spec.genesis.alloc[&DETERMINISTIC_DEPLOYER];
     assert_eq!((deployer.code.len(), deployer.nonce), (69, 1));
     let warned: Vec<_> = issues(SMALLEST).into_iter().map(|issue| issue.path).collect();

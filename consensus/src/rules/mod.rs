@@ -8,7 +8,9 @@ mod tests;
 
 use alloy_primitives::B256;
 use alloy_rlp::{RlpDecodable, RlpEncodable};
-use causeway_chainspec::{BlockBody, ChainSpec, Claim, DaRef, ForcedCut, Origin, StateError};
+use causeway_chainspec::{
+    BlockBody, ChainSpec, Claim, DaRef, ForcedCut, Inbound, Origin, StateError,
+};
 
 use crate::lane::{Lane, Run};
 
@@ -265,9 +267,6 @@ impl Rules<'_> {
 
 /// Bytes of a body that count towards a block's limit.
 pub fn body_bytes(body: &BlockBody) -> u64 {
-    let messages = body
-        .inbound
-        .iter()
-        .map(|message| causeway_chainspec::message::HEADER_BYTES + message.body.len());
-    messages.chain(body.candidates.iter().map(|bytes| bytes.len())).sum::<usize>() as u64
+    let inbound = body.inbound.iter().map(Inbound::size);
+    inbound.chain(body.candidates.iter().map(|bytes| bytes.len())).sum::<usize>() as u64
 }

@@ -1,7 +1,7 @@
 //! One case a rule: a claim that breaks it and no other.
 
 use alloy_primitives::B256;
-use causeway_chainspec::{AbandonReason, Message, SpanBlock, Takeover};
+use causeway_chainspec::{AbandonReason, SpanBlock, Takeover};
 
 use super::*;
 use crate::testkit::{INTERVAL, Node, T0, span, spec, tx};
@@ -100,21 +100,15 @@ fn cut_and_lane() {
 #[test]
 fn bodies_and_limits() {
     let node = &node();
-    let message = Message {
-        nonce: 0,
-        origin: 1,
-        sender: B256::ZERO,
-        destination: 7,
-        recipient: B256::ZERO,
-        body: Default::default(),
-    };
+    let (root, lanes, items) = Default::default();
+    let inbound = Inbound { root, count: 0, lanes, items };
     let put = |b: &mut SpanBlock, count: u64, size: usize| {
         b.body.candidates = (0..count).map(|n| tx(1, n, 1, 1, size).raw.clone()).collect();
         b.claim.candidates_root = b.body.candidates_root();
     };
     refused!(node, |b| b.body.candidates.clear(), ClaimError::Body);
     refused!(node, |b| b.claim.inbound_root = B256::ZERO, ClaimError::Body);
-    refused!(node, |b| b.body.inbound.push(message), ClaimError::NotMember { .. });
+    refused!(node, |b| b.body.inbound.push(inbound), ClaimError::NotMember { .. });
     // One of the eight places is the forced entry's.
     refused!(node, |b| put(b, 8, 0), ClaimError::Candidates { have: 9, most: 8 });
     refused!(node, |b| put(b, 2, 5_000), ClaimError::Bytes { most: 10_000, .. });

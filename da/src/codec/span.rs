@@ -8,7 +8,7 @@ use alloy_primitives::{B256, Bytes};
 use alloy_rlp::{Decodable, Encodable};
 use causeway_chainspec::seal::MAX_PROOF_BYTES;
 use causeway_chainspec::{
-    Anchor, BlockBody, Claim, ForcedCut, Message, Origin, Seal, Span, SpanBlock, Takeover,
+    Anchor, BlockBody, Claim, ForcedCut, Origin, Seal, Span, SpanBlock, Takeover,
 };
 
 use super::columns::{self, TxColumns, TxReader};
@@ -125,7 +125,9 @@ impl Content {
         if !body.inbound.is_empty() {
             flags |= INBOUND;
             put(&mut self.inbound, body.inbound.len() as u64);
-            body.inbound.iter().for_each(|message| put_message(&mut self.inbound, message));
+            for inbound in &body.inbound {
+                put_rlp(&mut self.inbound, inbound);
+            }
         }
         self.flags.push(flags);
         for raw in &body.candidates {
@@ -216,15 +218,6 @@ fn put_rlp<T: Encodable>(out: &mut Vec<u8>, value: &T) -> usize {
     let bytes = alloy_rlp::encode(value);
     put_counted(out, &bytes);
     bytes.len()
-}
-
-fn put_message(out: &mut Vec<u8>, message: &Message) {
-    put(out, message.nonce);
-    put(out, message.origin);
-    put(out, message.destination);
-    out.extend_from_slice(message.sender.as_slice());
-    out.extend_from_slice(message.recipient.as_slice());
-    put_counted(out, &message.body);
 }
 
 /// Reads a content and checks that it is the one [`Content`] writes for what it says.
@@ -362,7 +355,7 @@ impl<'a> Columns<'a> {
         let mut body = BlockBody::default();
         if flags & INBOUND != 0 {
             for _ in 0..self.inbound.length()? {
-                body.inbound.push(message(&mut self.inbound)?);
+                body.inbound.push(rlp(self.inbound.take_counted()?)?);
             }
         }
         for _ in 0..self.counts.length()? {
@@ -379,11 +372,4 @@ fn add(value: u64, step: &mut Reader<'_>) -> Result<u64, Malformed> {
 fn rlp<T: Decodable>(mut bytes: &[u8]) -> Result<T, Malformed> {
     let value = T::decode(&mut bytes).map_err(|_| Malformed("rlp"))?;
     if bytes.is_empty() { Ok(value) } else { Err(Malformed("bytes after rlp")) }
-}
-
-fn message(reader: &mut Reader<'_>) -> Result<Message, Malformed> {
-    let (nonce, origin, destination) = (reader.small()?, reader.small()?, reader.small()?);
-    let (sender, recipient) = (reader.hash()?, reader.hash()?);
-    let body = Bytes::copy_from_slice(reader.take_counted()?);
-    Ok(Message { nonce, origin, sender, destination, recipient, body })
 }

@@ -78,10 +78,6 @@ impl<'a> Reader<'a> {
         u64::try_from(self.wide()?).map_err(|_| Malformed("number too large"))
     }
 
-    pub(super) fn small(&mut self) -> Result<u32, Malformed> {
-        u32::try_from(self.wide()?).map_err(|_| Malformed("number too large"))
-    }
-
     pub(super) fn length(&mut self) -> Result<usize, Malformed> {
         usize::try_from(self.wide()?).map_err(|_| Malformed("length too large"))
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use alloy_consensus::Transaction;
 use alloy_primitives::{Bytes, Log, U256};
-use causeway_chainspec::{BlockEnv, CallOutcome, Receipt, SkipReason, Tx, TxEnvelope};
+use causeway_chainspec::{BlockEnv, CallOutcome, Receipt, SkipReason, Tx, TxEnvelope, mailbox};
 use revm::context_interface::result::{EVMError, ExecutionResult};
 
 use super::frames::{self, Driver, Engine};
@@ -40,6 +40,8 @@ pub(super) fn execute(
         }
     }
     block.output.diff = frames::db(&mut block.engine).diff()?;
+    let logs = block.output.receipts.iter().flat_map(|receipt| &receipt.logs);
+    block.output.outbox = mailbox::dispatched(logs);
     Ok(block.output)
 }
 

@@ -9,7 +9,7 @@ use alloy_primitives::{Address, B256, Bloom, U256, address};
 use causeway_chainspec::block::{Outcome, concat_hash, header, requests_hash};
 use causeway_chainspec::plan::Candidate;
 use causeway_chainspec::{
-    Block, BlockEnv, BlockId, BlockPlan, ChainSpec, Message, Receipt, SkipReason, StateDiff,
+    Block, BlockEnv, BlockId, BlockPlan, ChainSpec, LaneItem, Receipt, SkipReason, StateDiff,
     SystemModule, Tx,
 };
 
@@ -58,7 +58,7 @@ pub(super) struct Run {
     /// Index into the plan's candidates of each that was left out, and why.
     pub(super) skipped: Vec<(usize, SkipReason)>,
     pub(super) diff: StateDiff,
-    outbox: Vec<Message>,
+    outbox: Vec<LaneItem>,
     gas_used: u64,
     commitment: B256,
 }
@@ -121,7 +121,7 @@ impl Rules {
         let state = &parent.state;
         let mut env =
             system::env(&self.spec, state, claim.number, claim.time_ms, claim.mix_hash())?;
-        let opened = system::open(&self.modules, parent.id, state, plan)?;
+        let opened = system::open(&self.modules, parent.id, state, &env, plan)?;
         make_room(self.vm.as_ref(), &mut env, plan, &opened.calls);
         let mut admitted = self.admit(plan, &env);
         let calls = opened.calls.len();
@@ -149,7 +149,7 @@ impl Rules {
         diff.merge(&output.diff);
         let closing = Closing {
             plan,
-            opened: &opened,
+            opened,
             outcomes: &output.outcomes,
             emitted: &output.outbox,
             gas_used: output.gas_used,
@@ -157,7 +157,7 @@ impl Rules {
             minted: output.minted,
             burnt: output.burnt,
         };
-        let commitment = system::close(&self.spec, &self.modules, state, &closing, &mut diff)?;
+        let closed = system::close(&self.spec, state, closing, &mut diff)?;
         Ok(Run {
             env,
             txs: included_txs,
@@ -165,9 +165,9 @@ impl Rules {
             included,
             skipped,
             diff,
-            outbox: output.outbox,
+            outbox: closed.outbox,
             gas_used: output.gas_used,
-            commitment,
+            commitment: closed.commitment,
         })
     }
 
@@ -239,16 +239,17 @@ impl Rules {
 
     /// Block 0.
     pub(super) fn genesis(&self) -> Result<Layer, ExecutionError> {
+        let (diff, closed) = genesis::state(&self.spec, self.vm.as_ref(), &self.modules)?;
         let run = Run {
             env: genesis::env(&self.spec),
             txs: vec![],
             receipts: vec![],
             included: vec![],
             skipped: vec![],
-            diff: genesis::state(&self.spec, self.vm.as_ref())?,
-            outbox: vec![],
+            diff,
+            outbox: closed.outbox,
             gas_used: 0,
-            commitment: B256::ZERO,
+            commitment: closed.commitment,
         };
         hash_block(&Empty, B256::ZERO, genesis::plan(&self.spec), run)
     }

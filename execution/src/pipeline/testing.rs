@@ -74,7 +74,7 @@ pub(crate) fn spec(vm: &str) -> Arc<ChainSpec> {
             options: Default::default(),
         },
         genesis: GenesisSpec { time_ms: 1_700_000_000_000, alloc, preinstalls: vec![] },
-        metalayer: MetalayerSpec { enabled: false, domain: CHAIN_ID as u32 },
+        metalayer: MetalayerSpec::none(CHAIN_ID as u32),
         public: Public::default(),
         memo: Default::default(),
     })

@@ -8,7 +8,7 @@ use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_rlp::{Decodable, Encodable, Header as RlpHeader, RlpDecodable, RlpEncodable};
 use causeway_chainspec::plan::Candidate;
 use causeway_chainspec::{
-    Account, Block, BlockBody, BlockId, BlockPlan, Claim, ForcedEntry, Message, Receipt,
+    Account, Block, BlockBody, BlockId, BlockPlan, Claim, ForcedEntry, LaneItem, Receipt,
     SkipReason, Tx, TxError,
 };
 
@@ -179,7 +179,7 @@ const CORRUPT_TX: alloy_rlp::Error = alloy_rlp::Error::Custom("stored transactio
 struct StoredResults {
     receipts: Vec<Receipt>,
     skipped: Vec<Skipped>,
-    outbox: Vec<Message>,
+    outbox: Vec<LaneItem>,
 }
 
 struct Skipped {

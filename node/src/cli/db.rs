@@ -35,7 +35,7 @@ impl Datadir {
         let (pipeline, _) = Pipeline::open(PipelineConfig {
             datadir: self.datadir.clone(),
             spec: spec.clone(),
-            modules: Vec::new(),
+            modules: causeway_bridge::modules(&spec),
             archive: self.archive,
             history_blocks: DEFAULT_HISTORY,
             cache_bytes: DEFAULT_CACHE_MIB << 20,

@@ -109,6 +109,7 @@ impl Run {
             poster_key,
             sequencer_url: self.sequencer.clone().or(file.sequencer.clone()),
             modules: Vec::new(),
+            remotes: Arc::default(),
             pool: Limits::default(),
             archive: self.archive || file.store.archive.unwrap_or(false),
             history_blocks: file.store.history_blocks.unwrap_or(DEFAULT_HISTORY),

@@ -13,7 +13,7 @@ use tokio::sync::{broadcast, watch};
 use super::Node;
 use crate::config::Role;
 use crate::rpc::backend::{
-    Backend, BlockEvent, ChainReader, NodeStatus, PoolContent, SubmitError, SyncStatus,
+    Backend, BlockEvent, ChainReader, NodeStatus, PoolContent, SubmitError, SyncStatus, Verified,
 };
 
 /// A node is "behind" when DA is this many blocks ahead of derivation.
@@ -100,5 +100,14 @@ impl Backend for Node {
             _ => {}
         }
         NodeStatus { sequencer, da_head, problems }
+    }
+
+    fn remote(&self, domain: u32) -> Option<Arc<dyn ChainReader>> {
+        let follower = self.remotes.get(domain)?;
+        Some(Arc::new(follower.pipeline.snapshot()))
+    }
+
+    fn verified(&self) -> Option<Verified> {
+        None
     }
 }

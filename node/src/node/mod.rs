@@ -32,6 +32,7 @@ pub use submit::Submit;
 pub use terms::note_abandoned;
 
 use crate::config::Role;
+use crate::remote::Remotes;
 use crate::rpc::backend::BlockEvent;
 
 /// How many block events a slow subscriber may be behind before it misses some.
@@ -55,8 +56,11 @@ pub struct Settings {
     pub poster_key: Option<PrivateKeySigner>,
     /// WebSocket URL of the sequencer; a full node without one lives from DA alone.
     pub sequencer_url: Option<String>,
-    /// Protocol code inside every block.
+    /// Protocol code inside every block beside the chain's own ([`causeway_bridge::modules`]).
     pub modules: Vec<Arc<dyn SystemModule>>,
+    /// The other members of the Metalayer, as this process follows them; empty for a chain
+    /// without.
+    pub remotes: Arc<Remotes>,
     /// Limits of the pool.
     pub pool: Limits,
     /// Keep the state of every block.
@@ -102,6 +106,7 @@ pub struct Node {
     sequencer: Arc<dyn Sequencer>,
     poster_key: Option<PrivateKeySigner>,
     clock: Arc<dyn Clock>,
+    remotes: Arc<Remotes>,
     submit: Submit,
     /// Held by whoever executes, commits or unwinds.
     writer: tokio::sync::Mutex<()>,
@@ -127,10 +132,12 @@ impl Node {
     /// Opens the datadir and puts a node together; nothing runs yet.
     pub fn open(settings: Settings) -> Result<Arc<Self>, NodeError> {
         let spec = settings.spec;
+        let mut modules = causeway_bridge::modules(&spec);
+        modules.extend(settings.modules);
         let (pipeline, recovered) = Pipeline::open(PipelineConfig {
             datadir: settings.datadir,
             spec: spec.clone(),
-            modules: settings.modules,
+            modules,
             archive: settings.archive,
             history_blocks: settings.history_blocks,
             cache_bytes: settings.cache_bytes,
@@ -153,6 +160,7 @@ impl Node {
             sequencer,
             poster_key: settings.poster_key,
             clock: settings.clock,
+            remotes: settings.remotes,
             submit,
             writer: tokio::sync::Mutex::new(()),
             cursor: RwLock::new(cursor),
@@ -194,6 +202,11 @@ impl Node {
     /// Data availability.
     pub fn da(&self) -> &Arc<dyn DaBackend> {
         &self.da
+    }
+
+    /// The other members of the Metalayer.
+    pub fn remotes(&self) -> &Arc<Remotes> {
+        &self.remotes
     }
 
     /// Who builds.

@@ -1,6 +1,6 @@
 //! What a sequencer posts: consecutive sealed blocks above the safe head, in one span.
 
-use causeway_chainspec::{Span, SpanBlock};
+use causeway_chainspec::{Inbound, Span, SpanBlock};
 
 use super::{Node, NodeError};
 
@@ -20,7 +20,7 @@ impl Node {
             let Some(block) = snapshot.block(number)? else { break };
             let body = &block.plan.body;
             bytes += body.candidates.iter().map(|bytes| bytes.len()).sum::<usize>() + 16;
-            bytes += body.inbound.iter().map(|message| message.body.len() + 80).sum::<usize>();
+            bytes += body.inbound.iter().map(Inbound::size).sum::<usize>();
             if bytes > most_bytes && last.is_some() {
                 break;
             }

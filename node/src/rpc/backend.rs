@@ -49,6 +49,22 @@ pub trait Backend: Send + Sync + 'static {
     fn sync_status(&self) -> Option<SyncStatus>;
     /// What an operator wants to know at a glance.
     fn status(&self) -> NodeStatus;
+    /// Another member of the Metalayer as this process re-derives it: final blocks only. `None`
+    /// if it is not followed here.
+    fn remote(&self, domain: u32) -> Option<Arc<dyn ChainReader>>;
+    /// How far this node has checked what its chain says of other members.
+    fn verified(&self) -> Option<Verified>;
+}
+
+/// How far the anchors of a chain were found true; `None` of it for a chain without Metalayer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    /// Newest block all of whose anchors, and those of all blocks before it, are true.
+    pub head: BlockId,
+    /// Why it is not the newest safe block: "unverified (pruned)", or what is waited for.
+    pub waiting: Option<String>,
+    /// A false anchor: which, and what is true.
+    pub alarm: Option<String>,
 }
 
 /// Waiting transactions; those of one sender by ascending nonce.

@@ -42,7 +42,7 @@ use jsonrpsee::server::{
 use tokio_util::sync::CancellationToken;
 
 pub use backend::{
-    Backend, BlockEvent, ChainReader, NodeStatus, PoolContent, SubmitError, SyncStatus,
+    Backend, BlockEvent, ChainReader, NodeStatus, PoolContent, SubmitError, SyncStatus, Verified,
 };
 use names::NamesLayer;
 use origin::OriginLayer;

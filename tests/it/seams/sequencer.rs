@@ -363,7 +363,7 @@ fn spec() -> ChainSpec {
             options: Default::default(),
         },
         genesis: GenesisSpec { time_ms: 1_000, alloc: BTreeMap::new(), preinstalls: Vec::new() },
-        metalayer: MetalayerSpec { enabled: false, domain: 7 },
+        metalayer: MetalayerSpec::none(7),
         public: Public::default(),
         memo: Default::default(),
     }

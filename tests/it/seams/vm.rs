@@ -72,7 +72,7 @@ fn spec() -> ChainSpec {
             options: Default::default(),
         },
         genesis: GenesisSpec { time_ms: 0, alloc: BTreeMap::new(), preinstalls: Vec::new() },
-        metalayer: MetalayerSpec { enabled: false, domain: 4242 },
+        metalayer: MetalayerSpec::none(4242),
         public: Public::default(),
         memo: Default::default(),
     }

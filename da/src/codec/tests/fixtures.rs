@@ -6,8 +6,8 @@ pub(super) use alloy_eips::eip2930::{AccessList, AccessListItem};
 pub(super) use alloy_eips::eip7702::{Authorization, SignedAuthorization};
 pub(super) use alloy_primitives::{Signature, TxKind, U256, b256};
 pub(super) use causeway_chainspec::{
-    AbandonReason, Anchor, BlockBody, Claim, DaRef, ForcedCut, LanePosition, Message, Origin, Seal,
-    Takeover, TxEnvelope,
+    AbandonReason, Anchor, BlockBody, Claim, DaRef, ForcedCut, Inbound, LaneItem, LanePosition,
+    LaneState, Message, Origin, Seal, Takeover, Terms, TxEnvelope,
 };
 
 pub(super) use super::super::*;
@@ -120,7 +120,14 @@ pub(super) fn message(nonce: u32) -> Message {
         destination: u32::MAX,
         recipient: B256::repeat_byte(2),
         body: vec![nonce as u8; nonce as usize % 40].into(),
+        terms: Terms { gas_limit: nonce.into(), gas_price: 1, expiry_ms: 2, ..Terms::default() },
     }
+}
+
+pub(super) fn inbound(messages: std::ops::Range<u32>) -> Inbound {
+    let lane = LaneState { domain: 5, ..LaneState::default() };
+    let items = messages.map(|nonce| LaneItem::Message(message(nonce))).collect();
+    Inbound { root: B256::repeat_byte(3), count: 4, lanes: vec![lane], items }
 }
 
 /// A chain of blocks: `edit` changes a block's claim before its parent link and roots are set.
@@ -177,7 +184,7 @@ pub(super) fn first_claim() -> Claim {
 pub(super) fn rich() -> Span {
     let body = |candidates, inbound: std::ops::Range<u32>| BlockBody {
         candidates,
-        inbound: inbound.map(message).collect(),
+        inbound: if inbound.is_empty() { vec![] } else { vec![self::inbound(inbound)] },
     };
     let bodies = vec![
         body(assorted(), 0..0),

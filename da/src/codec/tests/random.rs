@@ -20,7 +20,7 @@ prop_compose! {
             _ => transfer(&mut Noise(seed >> 1), seed),
         }).collect();
         candidates.push(opaque);
-        BlockBody { candidates, inbound: (0..inbound).map(message).collect() }
+        BlockBody { candidates, inbound: (0..inbound).map(|count| self::inbound(0..count)).collect() }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Building: stops, quarantine, system modules, junk.
 
+use causeway_chainspec::{BlockEnv, Closed, SystemBlock};
+
 use super::*;
 
 #[test]
@@ -122,23 +124,38 @@ fn a_transaction_that_comes_out_differently_is_quarantined_and_the_block_goes_on
 struct Faucet;
 
 impl SystemModule for Faucet {
-    fn open(&self, _: &mut SystemState<'_>, _: &BlockPlan) -> Result<Vec<SystemCall>, StateError> {
+    fn genesis(&self, _: &mut SystemState<'_>) -> Result<Option<Closed>, StateError> {
+        Ok(None)
+    }
+
+    fn open(
+        &self,
+        _: &mut SystemState<'_>,
+        _: &BlockEnv,
+        _: &BlockPlan,
+    ) -> Result<Box<dyn SystemBlock>, StateError> {
+        Ok(Box::new(Faucet))
+    }
+}
+
+impl SystemBlock for Faucet {
+    fn calls(&self) -> Vec<SystemCall> {
         let (from, to, gas_limit) = (Address::repeat_byte(0xfa), BOB, 50_000);
         let (value, input) = (U256::from(3), Bytes::new());
-        Ok(vec![SystemCall { from, to, mint: 5, value, gas_limit, input }; 2])
+        vec![SystemCall { from, to, mint: 5, value, gas_limit, input }; 2]
     }
 
     fn close(
-        &self,
+        self: Box<Self>,
         state: &mut SystemState<'_>,
         results: &[CallOutcome],
         _: &[Message],
-    ) -> Result<Option<B256>, StateError> {
+    ) -> Result<Option<Closed>, StateError> {
         assert!(results.len() == 2 && results.iter().all(|result| result.success));
         let (account, slot) = (system::SYSTEM_ACCOUNT, U256::from(1_000));
         let count = state.slot(account, slot)? + U256::from(2);
         state.set_slot(account, slot, count)?;
-        Ok(Some(count.into()))
+        Ok(Some(Closed { commitment: count.into(), outbox: vec![] }))
     }
 }
 

@@ -15,8 +15,8 @@ use causeway_chainspec::block::{Outcome, concat_hash, header};
 use causeway_chainspec::plan::Candidate;
 use causeway_chainspec::{
     Account, AccountDiff, Block, BlockBody, BlockEnv, BlockPlan, Claim, DaRef, ForcedCut,
-    ForcedEntry, Fork, Message, Receipt, Seal, SkipReason, StateDiff, StateReader, Tx, TxEnvelope,
-    TxError,
+    ForcedEntry, Fork, LaneItem, Message, Receipt, Seal, SkipReason, StateDiff, StateReader, Terms,
+    Tx, TxEnvelope, TxError,
 };
 use op_alloy_consensus::TxDeposit;
 use redb::backends::InMemoryBackend;
@@ -275,7 +275,9 @@ fn random_block(parent: Option<&Block>, number: u64, root: B256, chance: &mut Ch
         destination: 2,
         recipient: root,
         body: Bytes::from_static(b"message"),
+        terms: Terms { gas_limit: 1, gas_price: 2, expiry_ms: 3, refund_to: address(4) },
     };
+    let message = LaneItem::Message(message);
     let header = header(&plan.claim, &env(number), &outcome(parent, root));
     let (hash, claim_hash) = (header.hash_slow(), plan.claim.hash());
     Block { plan, claim_hash, header, hash, txs, receipts, skipped, outbox: vec![message] }

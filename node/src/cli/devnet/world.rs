@@ -135,6 +135,7 @@ async fn start_node(
         poster_key: is_sequencer.then(devkeys::poster),
         sequencer_url: feed,
         modules: Vec::new(),
+        remotes: Arc::default(),
         pool: Limits::default(),
         archive: false,
         history_blocks: DEFAULT_HISTORY,

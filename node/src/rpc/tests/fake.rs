@@ -25,7 +25,7 @@ use parking_lot::Mutex;
 use tokio::sync::{broadcast, watch};
 
 use crate::rpc::{
-    Backend, BlockEvent, ChainReader, NodeStatus, PoolContent, SubmitError, SyncStatus,
+    Backend, BlockEvent, ChainReader, NodeStatus, PoolContent, SubmitError, SyncStatus, Verified,
 };
 
 /// Chain id of the fake chain.
@@ -79,7 +79,7 @@ pub(super) fn spec() -> ChainSpec {
             options: toml::Table::new(),
         },
         genesis: GenesisSpec { time_ms: START_MS, alloc: BTreeMap::new(), preinstalls: Vec::new() },
-        metalayer: MetalayerSpec { enabled: false, domain: CHAIN_ID as u32 },
+        metalayer: MetalayerSpec::none(CHAIN_ID as u32),
         public: Public::default(),
         memo: Default::default(),
     }
@@ -360,6 +360,14 @@ impl Backend for FakeNode {
             da_head: Some(DaRef { height: 9, hash: B256::repeat_byte(0xdb) }),
             problems: Vec::new(),
         }
+    }
+
+    fn remote(&self, _domain: u32) -> Option<Arc<dyn ChainReader>> {
+        None
+    }
+
+    fn verified(&self) -> Option<Verified> {
+        None
     }
 }
 
