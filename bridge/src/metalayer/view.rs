@@ -2,6 +2,7 @@
 
 use alloy_primitives::{Address, B256, U256};
 use causeway_chainspec::mailbox::{Coin, LaneStatus, MAILBOX, layout};
+use causeway_chainspec::metalayer::asset_id;
 use causeway_chainspec::plan::{SUPPLY_SLOT, SYSTEM_ACCOUNT};
 use causeway_chainspec::{Anchor, Commitment, DeliveryStatus, LaneState, StateError, StateReader};
 
@@ -194,11 +195,13 @@ pub fn message_at(
     state::message_at(destination, index).load(&Snapshot(state))
 }
 
-/// Wei of the hub's coin that a member legitimately holds, as far as this chain knows: what its
-/// ledger lets it send here. Has no meaning for the hub, which issues the coin.
-pub fn row(state: &dyn StateReader, domain: u32) -> Result<U256, StateError> {
-    let slots = Snapshot(state);
-    books::row(&slots, own(state)?, domain, slots.get(layout::HUB_ASSET)?.into())
+/// Wei of an asset that a member legitimately holds, as far as this chain knows: what its ledger
+/// lets it send here. `None` for the asset's home, which issues it.
+pub fn row(state: &dyn StateReader, domain: u32, asset: B256) -> Result<Option<U256>, StateError> {
+    if asset == asset_id(domain, Address::ZERO) {
+        return Ok(None);
+    }
+    books::row(&Snapshot(state), own(state)?, domain, asset).map(Some)
 }
 
 /// What this chain has of the hub's coin, wei.
