@@ -1,0 +1,1 @@
+//! The verified head survives restarts and follows unwinds.

@@ -1,0 +1,1 @@
+//! Followers see what is final, and judge what is said of it.
