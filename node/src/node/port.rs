@@ -20,7 +20,7 @@ use crate::rpc::backend::BlockEvent;
 /// DA blocks derivation may be behind for a moment without building being paused.
 const MOST_BEHIND: u64 = 8;
 
-fn chain_error(error: ExecutionError) -> ChainError {
+pub(super) fn chain_error(error: ExecutionError) -> ChainError {
     match error {
         ExecutionError::Unknown(_) => ChainError::UnknownParent(B256::ZERO),
         other => ChainError::Fatal(other.to_string()),

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use alloy_primitives::B256;
-use causeway_chainspec::BlockId;
+use causeway_chainspec::{Anchor, BlockId};
 use causeway_execution::pipeline::Snapshot;
 use causeway_execution::{ExecutionError, Pipeline};
 use parking_lot::Mutex;
@@ -108,48 +108,69 @@ fn clipped(snapshot: &Snapshot, state: &State) -> Result<BlockId, ExecutionError
     block_id(snapshot, to)
 }
 
-impl Node {
-    /// Checks anchors of safe blocks above the verified head, as far as `remotes` know, and moves
-    /// it. Returns whether it moved; if so there may be more to check. Reads and writes files.
-    pub fn advance_verified(&self, remotes: &Remotes) -> Result<bool, ExecutionError> {
-        let Some(verified) = &self.verified else { return Ok(false) };
-        let _moving = verified.moving.lock();
-        let snapshot = self.pipeline.snapshot();
-        let before = verified.state.lock().clone();
-        let mut head = clipped(&snapshot, &before)?;
+impl VerifiedHead {
+    /// Checks safe blocks above the head as long as `judge` finds their anchors true, and moves it.
+    fn advance(
+        &self,
+        snapshot: &Snapshot,
+        judge: &dyn Fn(&[Anchor]) -> Truth,
+    ) -> Result<Advanced, ExecutionError> {
+        let _moving = self.moving.lock();
+        let before = self.state.lock().clone();
+        let mut head = clipped(snapshot, &before)?;
         let mut held = None;
         let last = snapshot.safe().number.min(head.number.saturating_add(BATCH));
         for number in head.number + 1..=last {
             let missing = || ExecutionError::Unknown(format!("block {number}"));
             let block = snapshot.block(number)?.ok_or_else(missing)?;
-            let truth = remotes.truths(&block.plan.claim.anchors);
+            let truth = judge(&block.plan.claim.anchors);
             if truth != Truth::True {
                 held = Some(truth);
                 break;
             }
             head = BlockId { number, claim: block.claim_hash, hash: block.hash };
         }
-        if let Some(Truth::False(what)) = &held
-            && before.held != held
-        {
-            error!(
-                chain = self.spec.short_name, block = head.number + 1, %what,
-                "alarm: a block says of another member what is not so; the chain goes on, nothing \
-                 above the block before is verified",
-            );
-        }
         let moved = head != before.head;
         let floor = head.number.min(snapshot.finalized().number);
         if moved {
-            verified.save(&head, floor)?;
+            self.save(&head, floor)?;
         }
-        let after = State { head, floor, held };
-        let changed = moved || after.held != before.held;
-        *verified.state.lock() = after;
-        if changed {
+        let news = (held != before.held).then(|| held.clone()).flatten();
+        let changed = moved || held != before.held;
+        *self.state.lock() = State { head, floor, held };
+        Ok(Advanced { moved, changed, news })
+    }
+}
+
+/// What a pass over the chain brought.
+#[derive(Debug, PartialEq, Eq)]
+struct Advanced {
+    /// The head moved: there may be more to check.
+    moved: bool,
+    /// Anything changed.
+    changed: bool,
+    /// What holds the head now and did not before.
+    news: Option<Truth>,
+}
+
+impl Node {
+    /// Checks anchors of safe blocks above the verified head, as far as `remotes` know, and moves
+    /// it. Returns whether it moved; if so there may be more to check. Reads and writes files.
+    pub fn advance_verified(&self, remotes: &Remotes) -> Result<bool, ExecutionError> {
+        let Some(verified) = &self.verified else { return Ok(false) };
+        let judge = |anchors: &[Anchor]| remotes.truths(anchors);
+        let advanced = verified.advance(&self.pipeline.snapshot(), &judge)?;
+        if let Some(Truth::False(what)) = &advanced.news {
+            error!(
+                chain = self.spec.short_name, verified = verified.state.lock().head.number, %what,
+                "alarm: a block says of another member what is not so; the chain goes on, but \
+                 nothing more of it is verified",
+            );
+        }
+        if advanced.changed {
             self.verified_changes.send_modify(|count| *count = count.wrapping_add(1));
         }
-        Ok(moved)
+        Ok(advanced.moved)
     }
 
     /// The verified head, and what is wrong with the block above it if something is; `None` for a

@@ -4,7 +4,6 @@ use causeway_chainspec::{BlockId, DaRef};
 use jsonrpsee::core::RegisterMethodError;
 use serde_json::{Value, json};
 
-use super::backend::Verified;
 use super::error::RpcResult;
 use super::table::{Api, Table};
 
@@ -40,7 +39,7 @@ fn sync_status(api: &Api) -> RpcResult<Value> {
     }))
 }
 
-fn verified(at: Verified) -> Value {
+fn verified(at: super::backend::Verified) -> Value {
     json!({
         "number": at.head.number, "hash": at.head.hash, "claim": at.head.claim,
         "waiting": at.waiting, "alarm": at.alarm,
