@@ -23,7 +23,7 @@ impl FinalDa {
 
     /// Takes in what the layer calls final now. One of its servers may lag behind another, so an
     /// older block changes nothing.
-    fn learn(&self, finalized: DaRef) -> Result<DaRef, DaError> {
+    pub(super) fn learn(&self, finalized: DaRef) -> Result<DaRef, DaError> {
         let mut newest = self.newest.lock();
         match *newest {
             Some(known) if known.height == finalized.height && known.hash != finalized.hash => {
