@@ -177,6 +177,9 @@ impl Mailbox<'_, '_> {
         if call.amount.is_zero() {
             return revert("nothing to transfer");
         }
+        if payable(call.recipient).is_none() {
+            return revert("the recipient is no account that can hold coins");
+        }
         let asset = B256::from(self.book.slot(layout::HUB_ASSET)?);
         let from = word_of(self.caller);
         let words = [call.recipient, call.amount.into(), asset, from];
@@ -200,7 +203,11 @@ impl Mailbox<'_, '_> {
     /// Checks everything, then takes fee and amount, and leaves the message for the end of the
     /// block, where the protocol finds it by its events.
     fn dispatch(&mut self, out: Outgoing, amount: U256) -> Result<B256, Failure> {
-        let lane = self.lane(out.destination)?;
+        let refund_to = if out.refund_to.is_zero() { self.caller } else { out.refund_to };
+        if self.caller == MAILBOX || refund_to == MAILBOX {
+            return revert("the Mailbox neither sends for itself nor takes refunds");
+        }
+        let lane = self.open_lane(out.destination)?;
         let body_bytes = bounded(out.body.len())?;
         let nonce = u32::try_from(self.book.slot(layout::NONCE)?).unwrap_or(u32::MAX);
         if nonce == u32::MAX {
@@ -210,7 +217,7 @@ impl Mailbox<'_, '_> {
             gas_limit: out.gas_limit,
             gas_price: lane.gas_price,
             expiry_ms: self.expiry_ms(out.ttl)?,
-            refund_to: if out.refund_to.is_zero() { self.caller } else { out.refund_to },
+            refund_to,
         };
         let message = Message {
             nonce,
@@ -285,13 +292,21 @@ impl Mailbox<'_, '_> {
     }
 
     /// The word of a lane that takes messages.
+    fn open_lane(&mut self, domain: u32) -> Result<LaneWord, Failure> {
+        let lane = self.lane(domain)?;
+        match lane.status {
+            LaneStatus::Stalled => revert(format!("the lane to {domain} is stalled")),
+            LaneStatus::Paused => revert(format!("the lane to {domain} is paused")),
+            LaneStatus::Active | LaneStatus::Unknown => Ok(lane),
+        }
+    }
+
+    /// The word of a lane, which has a price even while it is closed.
     fn lane(&mut self, domain: u32) -> Result<LaneWord, Failure> {
         let lane = LaneWord::from_slot(self.book.slot(layout::lane(domain))?);
         match lane.status {
-            LaneStatus::Active => Ok(lane),
-            LaneStatus::Unknown => revert(format!("no member has the domain {domain}")),
-            LaneStatus::Stalled => revert(format!("the lane to {domain} is stalled")),
-            LaneStatus::Paused => revert(format!("the lane to {domain} is paused")),
+            LaneStatus::Unknown => revert(format!("no other member has the domain {domain}")),
+            _ => Ok(lane),
         }
     }
 
@@ -335,12 +350,12 @@ impl Mailbox<'_, '_> {
                 self.book.slot(layout::LATEST_ID)?.to_be_bytes_vec()
             }
             deliveredCall::SELECTOR => {
-                let word = self.received(decode::<deliveredCall>(args)?.messageId)?;
-                number(u8::from(word.byte(0) == DeliveryStatus::Delivered as u8))
+                let block = self.delivered(decode::<deliveredCall>(args)?.messageId)?;
+                number(u8::from(block.is_some()))
             }
             processedAtCall::SELECTOR => {
-                let word = self.received(decode::<processedAtCall>(args)?.messageId)?;
-                (word >> 8usize).to_be_bytes_vec()
+                let block = self.delivered(decode::<processedAtCall>(args)?.messageId)?;
+                block.unwrap_or_default().to_be_bytes_vec()
             }
             countCall::SELECTOR => self.book.slot(layout::TREE_COUNT)?.to_be_bytes_vec(),
             rootCall::SELECTOR => self.root()?.to_vec(),
@@ -353,14 +368,14 @@ impl Mailbox<'_, '_> {
         if self.caller != COURIER {
             return revert("only the courier delivers");
         }
-        let Some(message) = Message::decode_packed(packed, Terms::default()) else {
-            return Ok(DeliveryStatus::Malformed);
+        let domain = self.local_domain()?;
+        let Some(message) = Message::decode_packed(packed, Terms::default())
+            .filter(|message| message.destination == domain)
+        else {
+            return revert("this is no message for this chain");
         };
-        if message.destination != self.local_domain()? {
-            return revert("the message is for another chain");
-        }
         let id = message.id();
-        if self.received(id)?.byte(0) != 0 {
+        if self.delivered(id)?.is_some() {
             return revert("the message was delivered before");
         }
         let arrived = if abi::is_transfer(&message) {
@@ -368,6 +383,8 @@ impl Mailbox<'_, '_> {
                 Ok(arrived) => Some(arrived),
                 Err(status) => return Ok(status),
             }
+        } else if message.recipient == word_of(MAILBOX) {
+            return Ok(DeliveryStatus::Malformed);
         } else if self.plain_account(message.recipient)?.is_some() {
             None
         } else {
@@ -393,12 +410,10 @@ impl Mailbox<'_, '_> {
     ) -> Result<Result<abi::ReceivedTransferRemote, DeliveryStatus>, Failure> {
         let asset = B256::from(self.book.slot(layout::HUB_ASSET)?);
         let body = abi::transfer_body(&message.body).filter(|body| body.asset == asset);
+        let body = body.filter(|body| !body.amount.is_zero() && payable(body.recipient).is_some());
         let (Some(body), true) = (body, self.holds_hub_coin()?) else {
             return Ok(Err(DeliveryStatus::Malformed));
         };
-        if address_of(body.recipient).is_none() {
-            return Ok(Err(DeliveryStatus::Malformed));
-        }
         let Some(recipient) = self.plain_account(body.recipient)? else {
             return Ok(Err(DeliveryStatus::NoRecipient));
         };
@@ -420,8 +435,10 @@ impl Mailbox<'_, '_> {
         }
     }
 
-    fn received(&mut self, id: B256) -> Result<U256, StateError> {
-        self.book.slot(layout::entry(id, layout::RECEIVED))
+    /// The block that delivered a message, if one did.
+    fn delivered(&mut self, id: B256) -> Result<Option<U256>, StateError> {
+        let word = self.book.slot(layout::entry(id, layout::RECEIVED))?;
+        Ok((word.byte(0) == DeliveryStatus::Delivered as u8).then(|| word >> 8usize))
     }
 
     fn local_domain(&mut self) -> Result<u32, StateError> {
@@ -453,6 +470,11 @@ impl Mailbox<'_, '_> {
     fn log(&mut self, event: &impl SolEvent) {
         self.logs.push(Log { address: MAILBOX, data: event.encode_log_data() });
     }
+}
+
+/// The account of a word to which coins can go.
+fn payable(word: B256) -> Option<Address> {
+    address_of(word).filter(|to| !to.is_zero() && *to != MAILBOX)
 }
 
 /// Arguments without a selector, by Solidity's rules: dirty words are refused, more bytes are not.
