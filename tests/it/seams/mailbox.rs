@@ -300,27 +300,31 @@ fn check_sent(done: &Done, message: &Message, fee: u64, used: u32) {
     assert_eq!(done.output, Bytes::from(id.to_vec()));
     assert_eq!(done.outbox, std::slice::from_ref(message));
     let terms = message.terms;
-    let data = |event: &dyn Fn() -> alloy_primitives::LogData| event();
     let events = [
-        data(&|| {
-            let (destination, recipient) = (message.destination, message.recipient);
-            let sender = abi::address_of(message.sender).unwrap();
-            let message = message.encode_packed().into();
-            abi::Dispatch { sender, destination, recipient, message }.encode_log_data()
-        }),
+        abi::Dispatch {
+            sender: abi::address_of(message.sender).unwrap(),
+            destination: message.destination,
+            recipient: message.recipient,
+            message: message.encode_packed().into(),
+        }
+        .encode_log_data(),
         abi::DispatchId { messageId: id }.encode_log_data(),
-        data(&|| {
-            let (messageId, gasLimit, gasPrice) = (id, terms.gas_limit, terms.gas_price);
-            let (expiryMs, refundTo) = (terms.expiry_ms, terms.refund_to);
-            abi::DispatchTerms { messageId, gasLimit, gasPrice, expiryMs, refundTo }
-                .encode_log_data()
-        }),
+        abi::DispatchTerms {
+            messageId: id,
+            gasLimit: terms.gas_limit,
+            gasPrice: terms.gas_price,
+            expiryMs: terms.expiry_ms,
+            refundTo: terms.refund_to,
+        }
+        .encode_log_data(),
         abi::InsertedIntoTree { messageId: id, index: message.nonce }.encode_log_data(),
-        data(&|| {
-            let (gasAmount, payment) = (U256::from(terms.gas_limit), U256::from(fee));
-            let (messageId, destinationDomain) = (id, message.destination);
-            abi::GasPayment { messageId, destinationDomain, gasAmount, payment }.encode_log_data()
-        }),
+        abi::GasPayment {
+            messageId: id,
+            destinationDomain: message.destination,
+            gasAmount: U256::from(terms.gas_limit),
+            payment: U256::from(fee),
+        }
+        .encode_log_data(),
     ];
     assert!(done.logs.iter().all(|log| log.address == MAILBOX));
     let logs: Vec<_> = done.logs.iter().map(|log| log.data.clone()).collect();

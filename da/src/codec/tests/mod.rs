@@ -308,17 +308,36 @@ fn the_builder_is_never_below_the_truth() {
 }
 
 /// Frozen: a released encoding never changes. If this fails on purpose, the version must change.
+/// `CAUSEWAY_BLESS=1` writes the file instead.
 #[test]
 fn golden_vectors_hold() {
-    let vectors: serde_json::Value =
-        serde_json::from_str(include_str!("../../../../tests/vectors/codec.json")).unwrap();
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/vectors/codec.json");
     let plain = EncodeOptions { compression: Compression::None, level: 0 };
     let minimal = chain(vec![BlockBody::default()], |_, _| {});
-    for (name, span, vm, most) in [
+    let cases = [
         ("minimal", minimal, "evm", BLOB),
         ("rich", rich(), "evm", 2000),
         ("opaque", rich(), "other", BLOB),
-    ] {
+    ];
+    if std::env::var_os("CAUSEWAY_BLESS").is_some_and(|value| value == "1") {
+        let forms = [
+            ("blobs", plain),
+            ("zstd", EncodeOptions::default()),
+            ("brotli", EncodeOptions { compression: Compression::Brotli, level: 5 }),
+        ];
+        let mut vectors = serde_json::json!({});
+        for (name, span, vm, most) in &cases {
+            for (form, options) in &forms {
+                let blobs = encode(span, vm, &key(), options, *most).unwrap();
+                vectors[name][form] = serde_json::to_value(blobs).unwrap();
+            }
+        }
+        std::fs::write(path, format!("{vectors:#}\n")).unwrap();
+        return;
+    }
+    let vectors: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    for (name, span, vm, most) in cases {
         let case = &vectors[name];
         let blobs = encode(&span, vm, &key(), &plain, most).unwrap();
         assert_eq!(serde_json::to_value(&blobs).unwrap(), case["blobs"], "{name}: encode");
