@@ -7,6 +7,7 @@ mod bad_da;
 mod e2e;
 mod fork_choice;
 mod kill;
+mod mesh;
 mod modules;
 
 mod remotes;
