@@ -4,9 +4,11 @@
 
 mod agreement;
 mod bad_da;
+mod contracts;
 mod e2e;
 mod fork_choice;
 mod kill;
+mod mailbox;
 mod modules;
 mod reorgs;
 mod seams;

@@ -2,4 +2,4 @@
 
 mod da;
 mod sequencer;
-mod vm;
+pub(crate) mod vm;
