@@ -4,12 +4,13 @@
 
 mod agreement;
 mod bad_da;
+mod contracts;
 mod e2e;
 mod fork_choice;
 mod kill;
 mod mesh;
+mod mailbox;
 mod modules;
-
 mod remotes;
 mod reorgs;
 mod seams;
