@@ -80,7 +80,14 @@ fn custom(metadata: Bytes, hook: Address) -> CustomHook::dispatchCall {
 
 fn router(gas_limit: U256, reads: Vec<ReadOperation>) -> Router::dispatchCall {
     let finality = FinalityState::INSTANT;
-    Router::dispatchCall { domain: THERE, to: to(), reads, body: BODY.into(), finality, gasLimit: gas_limit }
+    Router::dispatchCall {
+        domain: THERE,
+        to: to(),
+        reads,
+        body: BODY.into(),
+        finality,
+        gasLimit: gas_limit,
+    }
 }
 
 fn id_of(done: &Done) -> B256 {
@@ -166,7 +173,11 @@ fn every_overload_costs_its_quote_and_returns_the_id() {
     let body = Bytes::from(BODY);
     let quote = chain.ask(
         MAILBOX,
-        &quoteDispatchCall { destinationDomain: THERE, recipientAddress: to(), messageBody: body.clone() },
+        &quoteDispatchCall {
+            destinationDomain: THERE,
+            recipientAddress: to(),
+            messageBody: body.clone(),
+        },
     );
     assert_eq!(quote, U256::from(fee(DEFAULT_GAS, BODY.len())));
     exact(&mut chain, &plain(BODY), quote, (DEFAULT_GAS, USER));
@@ -182,7 +193,12 @@ fn every_overload_costs_its_quote_and_returns_the_id() {
         (metadata(1, 0, 0, OTHER, 86), (DEFAULT_GAS, OTHER)),
         (metadata(1, 0, 33_000, Address::ZERO, 86), (33_000, USER)),
     ] {
-        let ask = Hooked::quoteDispatchCall { domain: THERE, to: to(), body: body.clone(), metadata: data.clone() };
+        let ask = Hooked::quoteDispatchCall {
+            domain: THERE,
+            to: to(),
+            body: body.clone(),
+            metadata: data.clone(),
+        };
         let quote = chain.ask(MAILBOX, &ask);
         exact(&mut chain, &hooked(data), quote, terms);
     }
@@ -221,7 +237,14 @@ fn every_overload_costs_its_quote_and_returns_the_id() {
         gasLimit: gas_limit,
     };
     let quote = chain.ask(MAILBOX, &ask);
-    let call = AddressRouter::dispatchCall { domain: THERE, to: OTHER, reads, body, finality, gasLimit: gas_limit };
+    let call = AddressRouter::dispatchCall {
+        domain: THERE,
+        to: OTHER,
+        reads,
+        body,
+        finality,
+        gasLimit: gas_limit,
+    };
     exact(&mut chain, &call, quote, (44_000, USER));
     let ask = quoteDispatchWithCall {
         destinationDomain: THERE,
@@ -261,7 +284,8 @@ fn what_cannot_be_sent_is_refused_in_clear_words() {
     let mut nowhere = plain(BODY);
     nowhere.destinationDomain = 9;
     refused(chain.send(USER, wei, &nowhere), LaneClosed { domain: 9, status: 0 });
-    let unknown = quoteDispatchWithCall { destinationDomain: 9, bodyBytes: U256::ZERO, gasLimit: 1 };
+    let unknown =
+        quoteDispatchWithCall { destinationDomain: 9, bodyBytes: U256::ZERO, gasLimit: 1 };
     let error = LaneClosed { domain: 9, status: 0 }.abi_encode();
     assert_eq!(chain.try_ask(MAILBOX, &unknown), Err(error.into()));
     for status in [LaneStatus::Stalled, LaneStatus::Paused] {
@@ -307,7 +331,8 @@ fn a_block_sends_so_many_bytes_and_the_next_one_again() {
     }
     let left = LANE_BYTES - 3 * (117 + MAX_BODY_BYTES as u32);
     let asked = 117 + MAX_BODY_BYTES as u32;
-    let error = LaneFull { domain: THERE, bytesLeft: U256::from(left), bytesAsked: U256::from(asked) };
+    let error =
+        LaneFull { domain: THERE, bytesLeft: U256::from(left), bytesAsked: U256::from(asked) };
     refused(chain.send(USER, ETHER, &plain(&long)), error);
     let rest = vec![7; left as usize - 117];
     assert!(chain.send(USER, ETHER, &plain(&rest)).success, "exactly what is left");
@@ -361,7 +386,7 @@ fn what_is_left_goes_back_to_whoever_called_or_nothing_happens() {
         }
     }
     assert_eq!(chain.balance(willing), 1);
-    assert_eq!(chain.balance(stubborn), 1, "what could not be sent stays with the caller");
+    assert_eq!(chain.balance(stubborn), wei + 1, "a caller that takes nothing back keeps all");
 }
 
 #[test]
