@@ -122,8 +122,8 @@ fn a_message_is_logged_in_full_and_read_back_by_the_protocol() {
         body: BODY.into(),
         terms,
     };
-    assert_eq!(done.outbox, [message.clone()]);
     assert_eq!(id, message.id());
+    assert_eq!(done.outbox, std::slice::from_ref(&message));
     let topics: Vec<_> = done.logs.iter().map(|log| log.topics()[0]).collect();
     assert_eq!(
         topics,
@@ -256,6 +256,32 @@ fn every_overload_costs_its_quote_and_returns_the_id() {
     exact(&mut chain, &with(55_000, 0, Address::ZERO), quote, (55_000, USER));
     let ask = Views::quoteGasPaymentCall { domain: THERE, gasAmount: U256::from(9) };
     assert_eq!(chain.ask(MAILBOX, &ask), U256::from(fee(9, 0)));
+}
+
+#[test]
+fn a_fee_is_the_protocols_to_the_last_wei() {
+    let mut chain = Chain::new(Coin::Own);
+    for gas_price in [0, 1, 1_234_567_891, u64::MAX] {
+        let word = LaneWord { status: LaneStatus::Active, gas_price, block: u64::MAX, used: 5 };
+        chain.set(mailbox::layout::lane(THERE), word.to_slot());
+        for gas_limit in [0, 200_000, u64::MAX] {
+            for bytes in [0, 1, MAX_BODY_BYTES] {
+                let ask = quoteDispatchWithCall {
+                    destinationDomain: THERE,
+                    bodyBytes: U256::from(bytes),
+                    gasLimit: gas_limit,
+                };
+                let terms = Terms { gas_limit, gas_price, ..Default::default() };
+                assert_eq!(chain.ask(MAILBOX, &ask), terms.fee(bytes));
+            }
+        }
+        let wei = Terms { gas_limit: 9, gas_price, ..Default::default() }.fee(BODY.len());
+        chain.fund(USER, wei.to());
+        let done = chain.send(USER, wei.to(), &with(9, 0, USER));
+        assert_eq!(done.outbox[0].terms.gas_price, gas_price);
+        let used = 117 + BODY.len() as u32;
+        assert_eq!(chain.lane_word(), LaneWord { block: 10, used, ..word });
+    }
 }
 
 #[test]
