@@ -111,8 +111,7 @@ fn signatures(facts: &Value, kind: &str) -> BTreeMap<String, Vec<bool>> {
 fn kind_of(input: &Value) -> String {
     let kind = input["type"].as_str().unwrap_or_default();
     let Some(array) = kind.strip_prefix("tuple") else { return kind.to_owned() };
-    let parts: Vec<_> =
-        input["components"].as_array().into_iter().flatten().map(kind_of).collect();
+    let parts: Vec<_> = input["components"].as_array().into_iter().flatten().map(kind_of).collect();
     format!("({}){array}", parts.join(","))
 }
 

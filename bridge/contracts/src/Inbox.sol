@@ -12,8 +12,9 @@ abstract contract Inbox is Slots {
     address internal constant COURIER = 0xCA00000000000000000000000000000000000003;
 
     uint256 private constant DEPLOY_GAS = 2_000_000;
-    /// What `deliver` needs itself around and after the recipient's call.
-    uint256 private constant RESERVE_GAS = 10_000;
+    /// What `deliver` needs itself around and after the recipient's call: events, and the look at
+    /// what an EIP-7702 account delegates to.
+    uint256 private constant RESERVE_GAS = 6_500;
     /// What a call with value to a cold account that does not exist costs its caller.
     uint256 private constant CALL_GAS = 36_600;
 
@@ -70,7 +71,7 @@ abstract contract Inbox is Slots {
         if (to == address(this)) return (MALFORMED, 0);
         if (to.code.length == 0) return (NO_RECIPIENT, 0);
         bytes memory input = abi.encodeCall(IMessageRecipient.handle, (origin, sender, body));
-        _checkGas(gasLimit);
+        _checkGas(gasLimit, 0);
         uint256 start = gasleft();
         status = _call(to, 0, gasLimit, input) ? DELIVERED : REVERTED;
         used = start - gasleft();
@@ -85,7 +86,7 @@ abstract contract Inbox is Slots {
         address to = address(uint160(uint256(recipient)));
         uint256 start;
         if (_coin != COIN_OWN) {
-            _checkGas(gasLimit);
+            _checkGas(gasLimit, 0);
             start = gasleft();
             uint256 gasForRecipient = gasLimit < CALL_GAS ? 0 : gasLimit - CALL_GAS;
             status = _call(to, amount, gasForRecipient, "") ? DELIVERED : REVERTED;
@@ -93,12 +94,12 @@ abstract contract Inbox is Slots {
         }
         address token = _tokens[asset];
         if (token == address(0)) {
-            _checkGas(gasLimit + DEPLOY_GAS);
+            _checkGas(gasLimit, DEPLOY_GAS);
             // The address is a function of the asset alone.
             token = address(new MetaToken{salt: asset}());
             _tokens[asset] = token;
         }
-        _checkGas(gasLimit);
+        _checkGas(gasLimit, 0);
         start = gasleft();
         try MetaToken(token).mint(to, amount) {
             status = DELIVERED;
@@ -109,8 +110,8 @@ abstract contract Inbox is Slots {
     }
 
     /// Reverts the whole delivery unless a call can get all of `gasLimit`: a call gets at most
-    /// 63/64 of what is left (EIP-150).
-    function _checkGas(uint256 gasLimit) private view {
-        if (gasleft() < gasLimit + gasLimit / 63 + RESERVE_GAS) revert OutOfGas();
+    /// 63/64 of what is left (EIP-150). `besides` is for what comes before that call.
+    function _checkGas(uint256 gasLimit, uint256 besides) private view {
+        if (gasleft() < gasLimit + gasLimit / 63 + besides + RESERVE_GAS) revert OutOfGas();
     }
 }

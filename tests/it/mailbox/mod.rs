@@ -12,6 +12,7 @@ use alloy_sol_types::{SolCall, SolValue, sol};
 use causeway_chainspec::mailbox::{
     self, COURIER, Coin, LaneStatus, LaneWord, MAILBOX, TransferBody, deliverCall, layout, word_of,
 };
+use causeway_chainspec::message::DELIVERY_GAS;
 use causeway_chainspec::metalayer::asset_id;
 use causeway_chainspec::spec::presets::DEV_ACCOUNTS;
 use causeway_chainspec::{
@@ -182,7 +183,14 @@ impl Chain {
     }
 
     /// Makes a call as a transaction of a user or of the courier, in the present block.
-    pub(crate) fn run(&mut self, from: Address, to: TxKind, wei: u128, gas: u64, input: Bytes) -> Done {
+    pub(crate) fn run(
+        &mut self,
+        from: Address,
+        to: TxKind,
+        wei: u128,
+        gas: u64,
+        input: Bytes,
+    ) -> Done {
         let tx = Arc::new(Tx::deposit(TxDeposit {
             from,
             to,
@@ -270,11 +278,11 @@ impl Chain {
     }
 }
 
-/// Gas of the courier's call: the recipient's, what EIP-150 keeps back, and what is paid beside.
+/// Gas of the courier's call: the recipient's and what EIP-150 keeps back of it, what delivery
+/// costs beside, and the floor of EIP-7623 for call data.
 pub(crate) fn courier_gas(message: &Message) -> u64 {
-    use causeway_chainspec::message::{BYTE_GAS, DELIVERY_GAS};
     let limit = message.terms.gas_limit;
-    limit + limit / 63 + DELIVERY_GAS + BYTE_GAS * message.body.len() as u64
+    limit + limit / 63 + DELIVERY_GAS + 40 * message.body.len() as u64
 }
 
 pub(crate) fn hub_asset() -> B256 {

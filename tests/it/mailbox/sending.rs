@@ -80,7 +80,14 @@ fn custom(metadata: Bytes, hook: Address) -> CustomHook::dispatchCall {
 
 fn router(gas_limit: U256, reads: Vec<ReadOperation>) -> Router::dispatchCall {
     let finality = FinalityState::INSTANT;
-    Router::dispatchCall { domain: THERE, to: to(), reads, body: BODY.into(), finality, gasLimit: gas_limit }
+    Router::dispatchCall {
+        domain: THERE,
+        to: to(),
+        reads,
+        body: BODY.into(),
+        finality,
+        gasLimit: gas_limit,
+    }
 }
 
 fn id_of(done: &Done) -> B256 {
@@ -115,8 +122,8 @@ fn a_message_is_logged_in_full_and_read_back_by_the_protocol() {
         body: BODY.into(),
         terms,
     };
-    assert_eq!(done.outbox, [message.clone()]);
     assert_eq!(id, message.id());
+    assert_eq!(done.outbox, std::slice::from_ref(&message));
     let topics: Vec<_> = done.logs.iter().map(|log| log.topics()[0]).collect();
     assert_eq!(
         topics,
@@ -166,7 +173,11 @@ fn every_overload_costs_its_quote_and_returns_the_id() {
     let body = Bytes::from(BODY);
     let quote = chain.ask(
         MAILBOX,
-        &quoteDispatchCall { destinationDomain: THERE, recipientAddress: to(), messageBody: body.clone() },
+        &quoteDispatchCall {
+            destinationDomain: THERE,
+            recipientAddress: to(),
+            messageBody: body.clone(),
+        },
     );
     assert_eq!(quote, U256::from(fee(DEFAULT_GAS, BODY.len())));
     exact(&mut chain, &plain(BODY), quote, (DEFAULT_GAS, USER));
@@ -182,7 +193,12 @@ fn every_overload_costs_its_quote_and_returns_the_id() {
         (metadata(1, 0, 0, OTHER, 86), (DEFAULT_GAS, OTHER)),
         (metadata(1, 0, 33_000, Address::ZERO, 86), (33_000, USER)),
     ] {
-        let ask = Hooked::quoteDispatchCall { domain: THERE, to: to(), body: body.clone(), metadata: data.clone() };
+        let ask = Hooked::quoteDispatchCall {
+            domain: THERE,
+            to: to(),
+            body: body.clone(),
+            metadata: data.clone(),
+        };
         let quote = chain.ask(MAILBOX, &ask);
         exact(&mut chain, &hooked(data), quote, terms);
     }
@@ -221,7 +237,14 @@ fn every_overload_costs_its_quote_and_returns_the_id() {
         gasLimit: gas_limit,
     };
     let quote = chain.ask(MAILBOX, &ask);
-    let call = AddressRouter::dispatchCall { domain: THERE, to: OTHER, reads, body, finality, gasLimit: gas_limit };
+    let call = AddressRouter::dispatchCall {
+        domain: THERE,
+        to: OTHER,
+        reads,
+        body,
+        finality,
+        gasLimit: gas_limit,
+    };
     exact(&mut chain, &call, quote, (44_000, USER));
     let ask = quoteDispatchWithCall {
         destinationDomain: THERE,
@@ -233,6 +256,32 @@ fn every_overload_costs_its_quote_and_returns_the_id() {
     exact(&mut chain, &with(55_000, 0, Address::ZERO), quote, (55_000, USER));
     let ask = Views::quoteGasPaymentCall { domain: THERE, gasAmount: U256::from(9) };
     assert_eq!(chain.ask(MAILBOX, &ask), U256::from(fee(9, 0)));
+}
+
+#[test]
+fn a_fee_is_the_protocols_to_the_last_wei() {
+    let mut chain = Chain::new(Coin::Own);
+    for gas_price in [0, 1, 1_234_567_891, u64::MAX] {
+        let word = LaneWord { status: LaneStatus::Active, gas_price, block: u64::MAX, used: 5 };
+        chain.set(mailbox::layout::lane(THERE), word.to_slot());
+        for gas_limit in [0, 200_000, u64::MAX] {
+            for bytes in [0, 1, MAX_BODY_BYTES] {
+                let ask = quoteDispatchWithCall {
+                    destinationDomain: THERE,
+                    bodyBytes: U256::from(bytes),
+                    gasLimit: gas_limit,
+                };
+                let terms = Terms { gas_limit, gas_price, ..Default::default() };
+                assert_eq!(chain.ask(MAILBOX, &ask), terms.fee(bytes));
+            }
+        }
+        let wei = Terms { gas_limit: 9, gas_price, ..Default::default() }.fee(BODY.len());
+        chain.fund(USER, wei.to());
+        let done = chain.send(USER, wei.to(), &with(9, 0, USER));
+        assert_eq!(done.outbox[0].terms.gas_price, gas_price);
+        let used = 117 + BODY.len() as u32;
+        assert_eq!(chain.lane_word(), LaneWord { block: 10, used, ..word });
+    }
 }
 
 #[test]
@@ -261,7 +310,8 @@ fn what_cannot_be_sent_is_refused_in_clear_words() {
     let mut nowhere = plain(BODY);
     nowhere.destinationDomain = 9;
     refused(chain.send(USER, wei, &nowhere), LaneClosed { domain: 9, status: 0 });
-    let unknown = quoteDispatchWithCall { destinationDomain: 9, bodyBytes: U256::ZERO, gasLimit: 1 };
+    let unknown =
+        quoteDispatchWithCall { destinationDomain: 9, bodyBytes: U256::ZERO, gasLimit: 1 };
     let error = LaneClosed { domain: 9, status: 0 }.abi_encode();
     assert_eq!(chain.try_ask(MAILBOX, &unknown), Err(error.into()));
     for status in [LaneStatus::Stalled, LaneStatus::Paused] {
@@ -307,7 +357,8 @@ fn a_block_sends_so_many_bytes_and_the_next_one_again() {
     }
     let left = LANE_BYTES - 3 * (117 + MAX_BODY_BYTES as u32);
     let asked = 117 + MAX_BODY_BYTES as u32;
-    let error = LaneFull { domain: THERE, bytesLeft: U256::from(left), bytesAsked: U256::from(asked) };
+    let error =
+        LaneFull { domain: THERE, bytesLeft: U256::from(left), bytesAsked: U256::from(asked) };
     refused(chain.send(USER, ETHER, &plain(&long)), error);
     let rest = vec![7; left as usize - 117];
     assert!(chain.send(USER, ETHER, &plain(&rest)).success, "exactly what is left");
@@ -361,7 +412,7 @@ fn what_is_left_goes_back_to_whoever_called_or_nothing_happens() {
         }
     }
     assert_eq!(chain.balance(willing), 1);
-    assert_eq!(chain.balance(stubborn), 1, "what could not be sent stays with the caller");
+    assert_eq!(chain.balance(stubborn), wei + 1, "a caller that takes nothing back keeps all");
 }
 
 #[test]
