@@ -4,6 +4,7 @@
 
 mod agreement;
 mod bad_da;
+mod devnets;
 mod e2e;
 mod fork_choice;
 mod kill;

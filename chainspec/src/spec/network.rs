@@ -333,7 +333,10 @@ fn members(files: Vec<MemberFile>, path: &str, report: &mut Report) -> Vec<SeedM
         }
         last = last.max(domain);
         let mut hash = |file: Option<Digest>, field: &str| {
-            let example = format!("{field} = \"0x...\": `causeway chainspec hash` prints it");
+            let example = format!(
+                "{field} = \"0x...\"; with 64 zeros there, `causeway chainspec check` of that chain \
+                 says what it is"
+            );
             file.map_or_else(|| missing(report, &at(field), &example), |hash| hash.0)
         };
         let (base, rules) = (hash(file.base, "base"), hash(file.rules, "rules"));
