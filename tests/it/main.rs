@@ -8,7 +8,10 @@ mod devnets;
 mod e2e;
 mod fork_choice;
 mod kill;
+mod mesh;
 mod modules;
+
+mod remotes;
 mod reorgs;
 mod seams;
 mod spans;
