@@ -15,6 +15,7 @@ mod eth_submit;
 mod eth_subscribe;
 mod feed;
 mod json;
+mod metalayer;
 mod names;
 mod net;
 mod origin;
@@ -68,6 +69,7 @@ const MODULES: &[(&str, Register)] = &[
     ("txpool", txpool::register),
     ("rollup", rollup::register),
     ("rollup", feed::register),
+    ("metalayer", metalayer::register),
 ];
 
 /// Limits and manners of one RPC server.

@@ -16,6 +16,7 @@ use causeway_chainspec::{
     SkipReason, StateDiff, StateError, StateReader, Tx,
 };
 use causeway_consensus::SequencerStatus;
+use causeway_da::DaError;
 use causeway_execution::pipeline::Proof;
 use causeway_execution::vm::CallResult;
 use causeway_execution::{
@@ -273,6 +274,10 @@ pub(super) struct FakeNode {
     pub(super) pool: Mutex<Vec<Arc<Tx>>>,
     /// What the next submit fails with.
     pub(super) refuse: Mutex<Option<SubmitError>>,
+    /// What the next forced entry fails with.
+    pub(super) da_error: Mutex<Option<DaError>>,
+    /// The forced lane.
+    pub(super) forced: Mutex<Vec<Bytes>>,
     pub(super) sync: Mutex<Option<SyncStatus>>,
     pub(super) heads: watch::Sender<Heads>,
     pub(super) pending: broadcast::Sender<Arc<Tx>>,
@@ -296,6 +301,8 @@ impl FakeNode {
             chain: Mutex::new(chain),
             pool: Mutex::default(),
             refuse: Mutex::default(),
+            da_error: Mutex::default(),
+            forced: Mutex::default(),
             sync: Mutex::default(),
             heads: watch::Sender::new(heads),
             pending: broadcast::Sender::new(16),
@@ -326,6 +333,13 @@ impl Backend for FakeNode {
         self.pool.lock().push(tx.clone());
         let _ = self.pending.send(tx.clone());
         Ok(tx.hash)
+    }
+    async fn force(&self, entry: Bytes) -> Result<(), DaError> {
+        if let Some(error) = self.da_error.lock().take() {
+            return Err(error);
+        }
+        self.forced.lock().push(entry);
+        Ok(())
     }
     fn feed_block(&self, number: u64) -> Result<Option<Bytes>, ExecutionError> {
         Ok(Some(Bytes::from(number.to_be_bytes())))

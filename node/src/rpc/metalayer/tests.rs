@@ -1,0 +1,1 @@
+//! Tests of the `metalayer` answers on values made by hand.
