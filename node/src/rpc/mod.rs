@@ -45,6 +45,7 @@ use tokio_util::sync::CancellationToken;
 pub use backend::{
     Backend, BlockEvent, ChainReader, NodeStatus, PoolContent, SubmitError, SyncStatus, Verified,
 };
+pub(crate) use error::revert_reason;
 use names::NamesLayer;
 use origin::OriginLayer;
 use table::{Api, Table};

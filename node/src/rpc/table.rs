@@ -40,7 +40,14 @@ impl Api {
         enabled: Vec<&'static str>,
     ) -> Self {
         let workers = Arc::new(Semaphore::new(config.workers.max(1)));
-        Self { backend, config, enabled, filters: Filters::default(), outboxes: Outboxes::default(), workers }
+        Self {
+            backend,
+            config,
+            enabled,
+            filters: Filters::default(),
+            outboxes: Outboxes::default(),
+            workers,
+        }
     }
 
     /// Runs work that may take long on a worker thread: at most `config.workers` at a time, each

@@ -233,7 +233,8 @@ fn clear(dir: &Path) -> eyre::Result<()> {
     Ok(())
 }
 
-fn default_dir() -> eyre::Result<PathBuf> {
+/// Where a devnet lies if nobody says otherwise.
+pub(super) fn default_dir() -> eyre::Result<PathBuf> {
     if let Some(data) = std::env::var_os("XDG_DATA_HOME") {
         return Ok(PathBuf::from(data).join("causeway/devnet"));
     }

@@ -125,9 +125,10 @@ fn message_of(items: &[LaneItem], id: B256) -> Option<Message> {
 /// The transaction of a block whose logs say that it dispatched a message. Block 0 has none.
 pub(super) fn dispatching_tx(block: &Block, id: B256) -> Option<B256> {
     let index = block.receipts.iter().position(|receipt| {
-        receipt.logs.iter().any(|log| {
-            log.address == MAILBOX && log.topics() == [DispatchId::SIGNATURE_HASH, id]
-        })
+        receipt
+            .logs
+            .iter()
+            .any(|log| log.address == MAILBOX && log.topics() == [DispatchId::SIGNATURE_HASH, id])
     })?;
     block.txs.get(index).map(|tx| tx.hash)
 }

@@ -111,9 +111,7 @@ pub(super) fn lane(api: &Api, args: &Args) -> RpcResult<Value> {
 
 /// Both directions of a lane.
 pub(super) fn lane_json(member: &MemberView, lane: &LaneView, age_ms: Option<u64>) -> Value {
-    let position = |position: &LanePosition| {
-        json!({ "count": position.count, "accumulator": position.accumulator })
-    };
+    let position = |position: &LanePosition| json!({ "count": position.count, "accumulator": position.accumulator });
     let flows: Vec<_> = lane
         .ours
         .flows

@@ -102,12 +102,7 @@ pub(super) fn name_of(members: &[MemberView], domain: u32) -> String {
 }
 
 /// The error for a message that no chain here knows: says where was looked.
-pub(super) fn not_found(
-    id: B256,
-    members: &[MemberView],
-    own: u32,
-    followed: &[u32],
-) -> RpcError {
+pub(super) fn not_found(id: B256, members: &[MemberView], own: u32, followed: &[u32]) -> RpcError {
     let names = |wanted: &dyn Fn(u32) -> bool| {
         let names: Vec<&str> = members
             .iter()
@@ -141,9 +136,8 @@ pub(super) fn find_member<'a>(
         }
         _ => return Err(RpcError::params("invalid domain: give a number, hex text or a name")),
     };
-    let found = members.iter().find(|member| {
-        member.name == text || domain == Some(member.domain.into())
-    });
+    let found =
+        members.iter().find(|member| member.name == text || domain == Some(member.domain.into()));
     found.ok_or_else(|| {
         let known: Vec<_> =
             members.iter().map(|member| format!("{} ({})", member.name, member.domain)).collect();

@@ -29,9 +29,7 @@ pub(super) fn supply(api: &Api) -> RpcResult<Value> {
 pub(super) fn supply_json(supply: &Supply, rows: &[(&MemberView, Option<U256>)]) -> Value {
     let rows: Vec<_> = rows
         .iter()
-        .map(|(member, wei)| {
-            json!({ "domain": member.domain, "name": member.name, "holds": wei })
-        })
+        .map(|(member, wei)| json!({ "domain": member.domain, "name": member.name, "holds": wei }))
         .collect();
     json!({
         "asset": supply.asset,
