@@ -57,17 +57,19 @@ impl Metalayer {
     /// Runs the command.
     pub fn run(self) -> CommandResult {
         let chains = client::Chains::open(&self.reach)?;
-        super::block_on(async move {
-            match self.command {
-                MetalayerCommand::Chains(command) => command.run(&chains).await,
-                MetalayerCommand::Send(command) => command.run(&chains).await,
-                MetalayerCommand::Transfer(command) => command.run(&chains).await,
-                MetalayerCommand::Status(command) => command.run(&chains).await,
-                MetalayerCommand::Watch(command) => command.run(&chains).await,
-                MetalayerCommand::Doctor(command) => command.run(&chains).await,
-                MetalayerCommand::Record(command) => command.run(&chains).await,
-                MetalayerCommand::Demand(command) => command.run(&chains).await,
-            }
-        })?
+        super::block_on(async move { self.on(&chains).await })?
+    }
+
+    async fn on(self, chains: &client::Chains) -> CommandResult {
+        match self.command {
+            MetalayerCommand::Chains(command) => command.run(chains).await,
+            MetalayerCommand::Send(command) => command.run(chains).await,
+            MetalayerCommand::Transfer(command) => command.run(chains).await,
+            MetalayerCommand::Status(command) => command.run(chains).await,
+            MetalayerCommand::Watch(command) => command.run(chains).await,
+            MetalayerCommand::Doctor(command) => command.run(chains).await,
+            MetalayerCommand::Record(command) => command.run(chains).await,
+            MetalayerCommand::Demand(command) => command.run(chains).await,
+        }
     }
 }
