@@ -2,13 +2,22 @@
 //! a claim brings along to open it (protocol, section 8).
 
 use alloy_primitives::{Address, B256, U256, b256, keccak256};
-use alloy_rlp::{Encodable, RlpDecodable, RlpEncodable};
+use alloy_rlp::{Decodable, Encodable, RlpDecodable, RlpEncodable};
 
 use crate::block::LanePosition;
 use crate::message::LaneItem;
 
 /// Version of the commitment's layout.
 const COMMITMENT: &[u8] = b"causeway/metalayer/1";
+
+/// Most anchors of a claim.
+pub const MAX_ANCHORS: usize = 64;
+/// Most lanes that an [`Inbound`] opens.
+pub const MAX_LANES: usize = 64;
+/// Most assets of a lane.
+pub const MAX_FLOWS: usize = 16;
+/// Most items of an [`Inbound`].
+pub const MAX_ITEMS: usize = 1024;
 
 /// How much of one asset has moved between this chain and one other, since both exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, RlpEncodable, RlpDecodable)]
@@ -24,7 +33,7 @@ pub struct Flow {
 }
 
 /// One chain's side of what is between it and one other: what it sent, and what it took.
-#[derive(Debug, Clone, PartialEq, Eq, Default, RlpEncodable, RlpDecodable)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, RlpEncodable)]
 pub struct LaneState {
     /// Hyperlane domain of the other chain.
     pub domain: u32,
@@ -67,7 +76,7 @@ impl Commitment {
 
 /// What a claim brings along for one of its anchors: the opening of its commitment, and
 /// everything between the last anchor and this one that is for this chain.
-#[derive(Debug, Clone, PartialEq, Eq, RlpEncodable, RlpDecodable)]
+#[derive(Debug, Clone, PartialEq, Eq, RlpEncodable)]
 pub struct Inbound {
     /// Root of the remote's outbox tree.
     pub root: B256,
@@ -90,6 +99,48 @@ impl Inbound {
         let lanes: usize = self.lanes.iter().map(|lane| 64 + 100 * lane.flows.len()).sum();
         36 + lanes + self.items.iter().map(LaneItem::size).sum::<usize>()
     }
+}
+
+// Both come from strangers, so what they hold is counted while it is read.
+impl Decodable for LaneState {
+    fn decode(buf: &mut &[u8]) -> alloy_rlp::Result<Self> {
+        let mut fields = alloy_rlp::Header::decode_bytes(buf, true)?;
+        let fields = &mut fields;
+        let lane = Self {
+            domain: Decodable::decode(fields)?,
+            sent: Decodable::decode(fields)?,
+            taken: Decodable::decode(fields)?,
+            flows: at_most(fields, MAX_FLOWS)?,
+        };
+        if fields.is_empty() { Ok(lane) } else { Err(alloy_rlp::Error::UnexpectedLength) }
+    }
+}
+
+impl Decodable for Inbound {
+    fn decode(buf: &mut &[u8]) -> alloy_rlp::Result<Self> {
+        let mut fields = alloy_rlp::Header::decode_bytes(buf, true)?;
+        let fields = &mut fields;
+        let inbound = Self {
+            root: Decodable::decode(fields)?,
+            count: Decodable::decode(fields)?,
+            lanes: at_most(fields, MAX_LANES)?,
+            items: at_most(fields, MAX_ITEMS)?,
+        };
+        if fields.is_empty() { Ok(inbound) } else { Err(alloy_rlp::Error::UnexpectedLength) }
+    }
+}
+
+/// A list of at most so many.
+fn at_most<T: Decodable>(buf: &mut &[u8], most: usize) -> alloy_rlp::Result<Vec<T>> {
+    let mut payload = alloy_rlp::Header::decode_bytes(buf, true)?;
+    let mut list = Vec::new();
+    while !payload.is_empty() {
+        if list.len() == most {
+            return Err(alloy_rlp::Error::Custom("list is too long"));
+        }
+        list.push(T::decode(&mut payload)?);
+    }
+    Ok(list)
 }
 
 /// Names an asset by where it is at home: keccak256(u32 domain || 28 zero bytes || token), the

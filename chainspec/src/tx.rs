@@ -6,6 +6,8 @@ use alloy_eips::eip2718::{Decodable2718, Encodable2718};
 use alloy_primitives::{Address, B256, Bytes, keccak256};
 use op_alloy_consensus::TxDeposit;
 
+use crate::directory::{FORCED_TYPE, ForcedMessage};
+
 /// Ethereum's EIP-2718 envelope plus the deposit type 0x7E. There is no blob transaction in it:
 /// a rollup has no blobs of its own.
 pub type TxEnvelope = op_alloy_consensus::OpTxEnvelope;
@@ -42,6 +44,11 @@ pub enum TxError {
     /// A type this chain does not know, or a type users may not sign.
     #[error("transaction type not valid: transaction type not supported")]
     Type,
+    /// A message to the protocol, which is read where it stands in the forced lane.
+    #[error(
+        "transaction type not valid: a message to the protocol is no transaction; the forced lane carries it"
+    )]
+    Protocol,
     /// Not the canonical EIP-2718 encoding of a known type.
     #[error("rlp: transaction cannot be decoded")]
     Encoding,
@@ -52,11 +59,15 @@ pub enum TxError {
 
 impl Tx {
     /// Decodes a signed transaction and recovers its sender (about 50 microseconds).
-    /// Trailing bytes, blob transactions and unsigned (0x7E, 0x7D) types are errors.
+    /// Trailing bytes, blob transactions, unsigned (0x7E, 0x7D) types and messages to the protocol
+    /// (0x7C) are errors.
     pub fn decode(raw: Bytes) -> Result<Self, TxError> {
         match raw.first() {
             Some(0x03) => return Err(TxError::Blob),
             Some(0x01 | 0x02 | 0x04 | 0xc0..=0xff) => {}
+            Some(&FORCED_TYPE) if ForcedMessage::decode(&raw).is_some() => {
+                return Err(TxError::Protocol);
+            }
             Some(_) => return Err(TxError::Type),
             None => return Err(TxError::Encoding),
         }
@@ -195,4 +206,26 @@ pub enum SkipReason {
     /// because the mempool forgets these.
     #[error("{0}")]
     Other(String),
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::plan::Candidate;
+
+    #[test]
+    fn a_message_to_the_protocol_is_no_transaction_and_says_so() {
+        let bytes = ForcedMessage::Demand { domain: 1, height: 2 }.encode();
+        assert_eq!(Tx::decode(bytes.clone()), Err(TxError::Protocol));
+        let Candidate::Invalid(hash, reason) = Candidate::decode(&bytes) else {
+            panic!("taken for a transaction");
+        };
+        assert_eq!((hash, &reason), (keccak256(&bytes), &TxError::Protocol.into()));
+        assert!(reason.to_string().contains("a message to the protocol"), "{reason}");
+        // What only begins like one is of an unknown type.
+        for bytes in [vec![FORCED_TYPE], vec![FORCED_TYPE, 9], [&bytes[..], &[0]].concat()] {
+            assert_eq!(Tx::decode(bytes.into()), Err(TxError::Type));
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! Settings of one node: flags over environment over `node.toml` over defaults. None of them can
 //! fork the chain: what can lies in `chain.toml`.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -39,6 +40,20 @@ pub struct NodeFile {
     /// Storage.
     #[serde(default)]
     pub store: StoreFile,
+    /// Other members of the Metalayer to follow, by name.
+    #[serde(default)]
+    pub remotes: BTreeMap<String, RemoteFile>,
+}
+
+/// `[remotes.<name>]`: a member that this node re-derives from its DA layer.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RemoteFile {
+    /// Its chain spec.
+    pub spec: PathBuf,
+    /// Settings of its DA backend; `url` for `local`.
+    #[serde(default)]
+    pub da: toml::Table,
 }
 
 /// `[da_service]`: the `local` DA service inside the node's process.
@@ -100,6 +115,7 @@ impl NodeFile {
         let absolute = |path: &mut PathBuf| *path = base.join(&*path);
         file.keys.sequencer.iter_mut().for_each(absolute);
         file.keys.poster.iter_mut().for_each(absolute);
+        file.remotes.values_mut().for_each(|remote| absolute(&mut remote.spec));
         if let Some(service) = &mut file.da_service {
             absolute(&mut service.dir);
             absolute(&mut service.key);

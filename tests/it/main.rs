@@ -8,6 +8,8 @@ mod e2e;
 mod fork_choice;
 mod kill;
 mod modules;
+
+mod remotes;
 mod reorgs;
 mod seams;
 mod spans;

@@ -7,6 +7,7 @@ use alloy_rlp::Decodable;
 use alloy_signer::SignerSync;
 use alloy_signer_local::PrivateKeySigner;
 use causeway_chainspec::TxEnvelope;
+use causeway_chainspec::directory::ForcedMessage;
 
 use super::*;
 use crate::testkit::spec;
@@ -39,6 +40,8 @@ fn cost_is_what_can_be_executed_or_the_share_of_a_block() {
     assert_eq!(cost(&spec, &vec![0; 20].into()), MIN_COST);
     assert_eq!(cost(&spec, &vec![0; 5_000].into()), 50_000);
     assert_eq!(cost(&spec, &vec![0; 10_000].into()), 100_000);
+    let demand = ForcedMessage::Demand { domain: 9, height: u64::MAX }.encode();
+    assert_eq!(cost(&spec, &demand), MIN_COST, "a message to the protocol");
     // Asking for what no block of this chain can give does not hold up the lane.
     assert_eq!(cost(&spec, &signed(8, 60_000)), MIN_COST);
     assert_eq!(cost(&spec, &signed(7, u64::MAX)), MIN_COST);

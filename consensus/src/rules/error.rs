@@ -97,8 +97,41 @@ pub enum ClaimError {
     #[error("origin's time {origin} ms is above the block's {time} ms")]
     OriginFuture { origin: u64, time: u64 },
     /// Anchors and inbound messages only on members of the Metalayer.
-    #[error("{anchors} anchors and {inbound} inbound messages on a chain outside the metalayer")]
+    #[error("{anchors} anchors and {inbound} inbound parts on a chain outside the metalayer")]
     NotMember { anchors: usize, inbound: usize },
+    /// Anchors are bounded in number.
+    #[error("{have} anchors, at most {most}")]
+    Anchors { have: usize, most: usize },
+    /// Anchors stand by ascending domain, one for each.
+    #[error("anchor of domain {have} after that of {before}")]
+    AnchorOrder { have: u32, before: u32 },
+    /// A chain says nothing of itself by an anchor.
+    #[error("anchor of domain {domain}, which is this chain's own")]
+    AnchorOwn { domain: u32 },
+    /// What comes in stands beside its anchor, one for each.
+    #[error("{inbound} inbound parts for {anchors} anchors")]
+    Inbounds { inbound: usize, anchors: usize },
+    /// Lanes that are opened are bounded in number.
+    #[error("{have} lanes of domain {origin} opened, at most {most}")]
+    Lanes { origin: u32, have: usize, most: usize },
+    /// They stand by ascending domain, one for each.
+    #[error("lane from {origin} to {have} after that to {before}")]
+    LaneOrder { origin: u32, have: u32, before: u32 },
+    /// Assets of a lane are bounded in number.
+    #[error("{have} assets in the lane from {origin} to {to}, at most {most}")]
+    Flows { origin: u32, to: u32, have: usize, most: usize },
+    /// They stand by ascending id, one for each.
+    #[error("asset {have} after {before} in the lane from {origin} to {to}")]
+    FlowOrder { origin: u32, to: u32, have: B256, before: B256 },
+    /// Items of a lane are bounded in number.
+    #[error("{have} items of domain {origin}, at most {most}")]
+    Items { origin: u32, have: usize, most: usize },
+    /// Items are of the anchor's chain, for this one.
+    #[error("item {index} beside the anchor of domain {origin} goes from {from} to {to}")]
+    ItemRoute { origin: u32, index: usize, from: u32, to: u32 },
+    /// Messages are bounded in bytes.
+    #[error("message {index} of domain {origin} has {have} bytes, at most {most}")]
+    MessageBytes { origin: u32, index: usize, have: usize, most: usize },
     /// Roots of the claim are those of the body.
     #[error("body is not the one the claim commits to")]
     Body,

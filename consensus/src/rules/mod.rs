@@ -1,6 +1,7 @@
 //! What makes a claim valid: pure rules that planning and derivation share.
 
 mod error;
+mod inbound;
 mod takeover;
 
 #[cfg(test)]
@@ -239,6 +240,7 @@ impl Rules<'_> {
             let (anchors, inbound) = (claim.anchors.len(), body.inbound.len());
             return Err(ClaimError::NotMember { anchors, inbound });
         }
+        inbound::check(self.spec.metalayer.domain, claim, body)?;
         let have = (body.candidates.len() + run.entries.len()) as u64;
         let most = self.spec.gas.limit_candidates;
         // A run alone never counts as too much: it is what the rule asks for.

@@ -117,6 +117,19 @@ fn bodies_and_limits() {
 }
 
 #[test]
+fn a_member_has_one_inbound_part_for_each_anchor() {
+    let mut member = spec();
+    member.metalayer.enabled = true;
+    let node = &Node::new(member);
+    let mut block = node.build(&node.cursor().safe, T0 + 50, None);
+    let (root, lanes, items) = Default::default();
+    block.body.inbound = vec![Inbound { root, count: 0, lanes, items }];
+    block.claim.inbound_root = block.body.inbound_root();
+    let error = ClaimError::Inbounds { inbound: 1, anchors: 0 };
+    assert_eq!(judge(node, &block), Err(error.into()));
+}
+
+#[test]
 fn origins() {
     let node = node();
     let cursor = node.cursor();

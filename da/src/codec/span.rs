@@ -6,9 +6,10 @@
 
 use alloy_primitives::{B256, Bytes};
 use alloy_rlp::{Decodable, Encodable};
+use causeway_chainspec::metalayer::{MAX_ANCHORS, MAX_FLOWS, MAX_ITEMS, MAX_LANES};
 use causeway_chainspec::seal::MAX_PROOF_BYTES;
 use causeway_chainspec::{
-    Anchor, BlockBody, Claim, ForcedCut, Origin, Seal, Span, SpanBlock, Takeover,
+    Anchor, BlockBody, Claim, ForcedCut, Inbound, Origin, Seal, Span, SpanBlock, Takeover,
 };
 
 use super::columns::{self, TxColumns, TxReader};
@@ -115,6 +116,7 @@ impl Content {
         let mut flags = self.push_changes(claim, &last)?;
         if !claim.anchors.is_empty() {
             flags |= ANCHORS;
+            most("anchors", claim.anchors.len(), MAX_ANCHORS)?;
             put_rlp(&mut self.rare, &claim.anchors);
         }
         if let Some(takeover) = &claim.takeover {
@@ -124,8 +126,10 @@ impl Content {
         }
         if !body.inbound.is_empty() {
             flags |= INBOUND;
+            most("inbound parts", body.inbound.len(), MAX_ANCHORS)?;
             put(&mut self.inbound, body.inbound.len() as u64);
             for inbound in &body.inbound {
+                most_of(inbound)?;
                 put_rlp(&mut self.inbound, inbound);
             }
         }
@@ -202,6 +206,15 @@ impl Content {
 
 fn most(what: &'static str, have: usize, most: usize) -> Result<(), CodecError> {
     if have > most { Err(CodecError::TooLarge { what, have, most }) } else { Ok(()) }
+}
+
+/// The bounds that decoding checks while it reads.
+fn most_of(inbound: &Inbound) -> Result<(), CodecError> {
+    most("lanes of a member", inbound.lanes.len(), MAX_LANES)?;
+    for lane in &inbound.lanes {
+        most("assets of a lane", lane.flows.len(), MAX_FLOWS)?;
+    }
+    most("items of a member", inbound.items.len(), MAX_ITEMS)
 }
 
 fn depth(takeover: &Takeover) -> usize {
@@ -354,7 +367,11 @@ impl<'a> Columns<'a> {
     fn body(&mut self, flags: u8) -> Result<BlockBody, Malformed> {
         let mut body = BlockBody::default();
         if flags & INBOUND != 0 {
-            for _ in 0..self.inbound.length()? {
+            let count = self.inbound.length()?;
+            if count > MAX_ANCHORS {
+                return Err(Malformed("too many inbound parts"));
+            }
+            for _ in 0..count {
                 body.inbound.push(rlp(self.inbound.take_counted()?)?);
             }
         }

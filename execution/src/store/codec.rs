@@ -323,6 +323,7 @@ fn encode_reason(reason: &SkipReason, out: &mut Vec<u8>) {
         SkipReason::Other(text) => put(16, &[text]),
         SkipReason::Unsupported(what) => put(17, &[what]),
         SkipReason::BytesFull { have, left } => put(18, &[have, left]),
+        SkipReason::Undecodable(TxError::Protocol) => put(19, &[]),
     }
     encode_list(&fields, out);
 }
@@ -352,6 +353,7 @@ fn decode_reason(buf: &mut &[u8]) -> alloy_rlp::Result<SkipReason> {
         16 => SkipReason::Other(next(at)?),
         17 => SkipReason::Unsupported(next(at)?),
         18 => SkipReason::BytesFull { have: next(at)?, left: next(at)? },
+        19 => TxError::Protocol.into(),
         _ => return Err(alloy_rlp::Error::Custom("unknown skip reason")),
     };
     if at.is_empty() { Ok(reason) } else { Err(alloy_rlp::Error::UnexpectedLength) }
@@ -387,6 +389,7 @@ mod tests {
             SkipReason::Other("odd".into()),
             SkipReason::Unsupported("creation".into()),
             SkipReason::BytesFull { have: 7, left: 8 },
+            TxError::Protocol.into(),
         ];
         for reason in reasons {
             let mut bytes = Vec::new();

@@ -7,6 +7,7 @@ pub mod db;
 pub mod devnet;
 pub mod metalayer;
 pub mod new;
+mod remotes;
 pub mod run;
 pub mod status;
 
@@ -36,7 +37,7 @@ enum Command {
     New(new::NewArgs),
     /// Run a node of a chain.
     Run(run::Run),
-    /// Run a whole chain on this machine: DA, sequencer and a full node, with funded accounts.
+    /// Run whole chains on this machine: DA, sequencer and a full node each, with funded accounts.
     Devnet(devnet::Devnet),
     /// Check, show, hash, compare and export chain specs.
     Chainspec(chainspec::ChainspecArgs),

@@ -47,12 +47,20 @@ fn sync_status(api: &Api) -> RpcResult<Value> {
         "daHead": status.da_head.map(da),
         "reorgs": heads.reorgs,
         "syncing": api.backend.sync_status().is_some(),
+        "verified": api.backend.verified().map(verified),
         "sequencer": {
             "mode": status.sequencer.mode,
             "leader": status.sequencer.leader,
             "paused": status.sequencer.paused,
         },
     }))
+}
+
+fn verified(at: super::backend::Verified) -> Value {
+    json!({
+        "number": at.head.number, "hash": at.head.hash, "claim": at.head.claim,
+        "waiting": at.waiting, "alarm": at.alarm,
+    })
 }
 
 fn da(at: DaRef) -> Value {

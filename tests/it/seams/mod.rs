@@ -1,5 +1,6 @@
 //! One contract suite per seam, run over every implementation in its table.
 
 mod da;
+mod mailbox;
 mod sequencer;
-mod vm;
+pub(crate) mod vm;

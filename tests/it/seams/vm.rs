@@ -33,7 +33,7 @@ fn on_all(test: impl Fn(&dyn Vm)) {
     }
 }
 
-fn spec() -> ChainSpec {
+pub(crate) fn spec() -> ChainSpec {
     ChainSpec {
         name: "seam".into(),
         short_name: "seam".into(),

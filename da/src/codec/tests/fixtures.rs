@@ -6,8 +6,9 @@ pub(super) use alloy_eips::eip2930::{AccessList, AccessListItem};
 pub(super) use alloy_eips::eip7702::{Authorization, SignedAuthorization};
 pub(super) use alloy_primitives::{Signature, TxKind, U256, b256};
 pub(super) use causeway_chainspec::{
-    AbandonReason, Anchor, BlockBody, Claim, DaRef, ForcedCut, Inbound, LaneItem, LanePosition,
-    LaneState, Message, Origin, Seal, Takeover, Terms, TxEnvelope,
+    AbandonReason, Anchor, BlockBody, Claim, DaRef, DeliveryReceipt, DeliveryStatus, Flow,
+    ForcedCut, Inbound, LaneItem, LanePosition, LaneState, Message, Origin, Seal, Takeover, Terms,
+    TxEnvelope,
 };
 
 pub(super) use super::super::*;
@@ -124,10 +125,31 @@ pub(super) fn message(nonce: u32) -> Message {
     }
 }
 
-pub(super) fn inbound(messages: std::ops::Range<u32>) -> Inbound {
-    let lane = LaneState { domain: 5, ..LaneState::default() };
-    let items = messages.map(|nonce| LaneItem::Message(message(nonce))).collect();
-    Inbound { root: B256::repeat_byte(3), count: 4, lanes: vec![lane], items }
+pub(super) fn receipt(index: u32) -> LaneItem {
+    let status = DeliveryStatus::ALL[index as usize % DeliveryStatus::ALL.len()];
+    let (id, gas_used) = (B256::repeat_byte(4), u64::from(index) << 20);
+    LaneItem::Receipt(DeliveryReceipt { from: 5, to: u32::MAX, id, status, gas_used })
+}
+
+pub(super) fn lane(domain: u32, flows: u8) -> LaneState {
+    let flow = |asset| Flow {
+        asset: B256::repeat_byte(asset),
+        sent: U256::MAX,
+        received: U256::from(asset),
+        refunded: U256::ZERO,
+    };
+    let sent = LanePosition::default().after(B256::repeat_byte(5));
+    LaneState { domain, sent, taken: domain.into(), flows: (0..flows).map(flow).collect() }
+}
+
+/// Every third item is a receipt.
+pub(super) fn inbound(items: std::ops::Range<u32>) -> Inbound {
+    let lanes = vec![LaneState { domain: 5, ..LaneState::default() }, lane(6, 2)];
+    let items = items.map(|index| match index % 3 {
+        2 => receipt(index),
+        _ => LaneItem::Message(message(index)),
+    });
+    Inbound { root: B256::repeat_byte(3), count: 4, lanes, items: items.collect() }
 }
 
 /// A chain of blocks: `edit` changes a block's claim before its parent link and roots are set.
@@ -182,14 +204,11 @@ pub(super) fn first_claim() -> Claim {
 
 /// Every field changes somewhere.
 pub(super) fn rich() -> Span {
-    let body = |candidates, inbound: std::ops::Range<u32>| BlockBody {
-        candidates,
-        inbound: if inbound.is_empty() { vec![] } else { vec![self::inbound(inbound)] },
-    };
+    let body = |candidates, inbound| BlockBody { candidates, inbound };
     let bodies = vec![
-        body(assorted(), 0..0),
-        body(vec![], 0..3),
-        body(vec![transfer(&mut Noise(7), 3)], 3..4),
+        body(assorted(), vec![]),
+        body(vec![], vec![inbound(0..3), inbound(0..0)]),
+        body(vec![transfer(&mut Noise(7), 3)], vec![inbound(3..4)]),
         BlockBody::default(),
     ];
     chain(bodies, |index, claim| match index {

@@ -9,10 +9,26 @@ fn any_bytes(most: usize) -> impl Strategy<Value = Bytes> {
 }
 
 prop_compose! {
+    fn any_inbound()(
+        items in proptest::collection::vec((any::<bool>(), any::<u16>()), 0..8),
+        lanes in proptest::collection::vec((any::<u32>(), 0..4u8), 0..3),
+        root: [u8; 32],
+        count: u32,
+    ) -> Inbound {
+        let items = items.into_iter().map(|(message, index)| match message {
+            true => LaneItem::Message(self::message(index.into())),
+            false => receipt(index.into()),
+        });
+        let lanes = lanes.into_iter().map(|(domain, flows)| lane(domain, flows)).collect();
+        Inbound { root: root.into(), count, lanes, items: items.collect() }
+    }
+}
+
+prop_compose! {
     fn any_body()(
         kinds in proptest::collection::vec((0..14usize, any::<u64>()), 0..6),
         opaque in any_bytes(60),
-        inbound in 0..3u32,
+        inbound in proptest::collection::vec(any_inbound(), 0..4),
     ) -> BlockBody {
         let known = assorted();
         let mut candidates: Vec<_> = kinds.into_iter().map(|(kind, seed)| match kind {
@@ -20,7 +36,7 @@ prop_compose! {
             _ => transfer(&mut Noise(seed >> 1), seed),
         }).collect();
         candidates.push(opaque);
-        BlockBody { candidates, inbound: (0..inbound).map(|count| self::inbound(0..count)).collect() }
+        BlockBody { candidates, inbound }
     }
 }
 

@@ -310,6 +310,7 @@ async fn the_rollup() {
     let expected = json!({
         "latest": head(3), "safe": head(2), "finalized": head(1),
         "safeDa": da(7, 0xda), "daHead": da(9, 0xdb), "reorgs": 0, "syncing": false,
+        "verified": null,
         "sequencer": { "mode": "single", "leader": true, "paused": null },
     });
     assert_eq!(world.call("rollup_syncStatus", json!([])).await, expected);

@@ -47,8 +47,7 @@ async fn node(answers: Vec<Value>) -> FakeNode {
 
 async fn watch(chains: &Chains, limit: Duration) -> (Vec<String>, Outcome) {
     let mut told = Vec::new();
-    let outcome =
-        follow(chains, B256::ZERO, limit, &mut |step| told.push(step.name.clone())).await;
+    let outcome = follow(chains, B256::ZERO, limit, &mut |step| told.push(step.name.clone())).await;
     (told, outcome)
 }
 
@@ -94,7 +93,8 @@ async fn time_and_silence_end_it_too() {
 
 #[tokio::test]
 async fn what_one_node_knows_is_enough() {
-    let (knows, ignorant) = (node(vec![answer("final", false)]).await, node(vec![Value::Null]).await);
+    let (knows, ignorant) =
+        (node(vec![answer("final", false)]).await, node(vec![Value::Null]).await);
     let mut all = chains(&[("alpha", &ignorant), ("beta", &knows)]);
     all.0.push(chain("gamma", &nowhere()));
     assert_eq!(status::ask(&all, B256::ZERO).await.unwrap()["status"], "final");
