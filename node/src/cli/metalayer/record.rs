@@ -1,11 +1,14 @@
 //! `causeway metalayer record`: changes of the directory, signed by governance.
 
+use std::path::PathBuf;
+
 use alloy_primitives::{Address, B256, keccak256};
 use alloy_signer::SignerSync;
 use causeway_chainspec::Clock;
 use causeway_chainspec::directory::{Change, ForcedMessage, Member, Record, SignedRecord};
+use causeway_chainspec::spec::network;
 use clap::{Args, Subcommand};
-use eyre::{bail, ensure, eyre};
+use eyre::{WrapErr, bail, ensure, eyre};
 use futures::future::join_all;
 use serde_json::{Value, json};
 
@@ -72,6 +75,10 @@ struct Subject {
 struct Terms {
     #[command(flatten)]
     key: KeyArgs,
+    /// The network's metalayer.toml: the members must be of that network. What they say themselves
+    /// is taken if it is not given.
+    #[arg(long, value_name = "FILE")]
+    network_file: Option<PathBuf>,
     /// Block time from which it holds, unix ms: for a new member the time a member may lag from
     /// now on, else now.
     #[arg(long, value_name = "MS")]
@@ -162,8 +169,20 @@ impl Terms {
         let newest = directory["sequence"]
             .as_u64()
             .ok_or_else(|| eyre!("a member tells no sequence of its directory"))?;
+        let network: B256 = serde_json::from_value(directory["networkHash"].clone())?;
+        if let Some(path) = &self.network_file {
+            let text = std::fs::read_to_string(path)
+                .wrap_err_with(|| format!("cannot read {}", path.display()))?;
+            let seed = network::parse(&text).wrap_err_with(|| path.display().to_string())?;
+            ensure!(
+                seed.hash() == network,
+                "the members are of network {network}, {} is {}",
+                path.display(),
+                seed.hash()
+            );
+        }
         let record = Record {
-            network: serde_json::from_value(directory["networkHash"].clone())?,
+            network,
             sequence: self.sequence.unwrap_or(newest + 1),
             active_ms: self.at.unwrap_or(at),
             change,

@@ -48,14 +48,8 @@ pub(super) fn message_proof(api: &Api, args: &Args, deadline: Instant) -> RpcRes
     }
     let index = leaf_index(known, sent.block, id)?;
     let block = chain.block(number)?.ok_or_else(RpcError::pruned)?;
-    let lanes = view::lanes(&*state)?;
-    let (root, count) = view::tree(&*state)?;
-    let commitment = Commitment {
-        root,
-        count,
-        lanes: causeway_chainspec::block::concat_hash(lanes.iter().map(LaneState::hash)),
-        directory: view::directory_sequence(&*state)?,
-    };
+    let commitment = view::commitment(&*state)?;
+    let (root, count) = (commitment.root, commitment.count);
     let reader = (known.domain, chain);
     let (found, branch) = api.outboxes.prove(reader, number, (index, count), deadline)?;
     if found != root {
@@ -66,7 +60,7 @@ pub(super) fn message_proof(api: &Api, args: &Args, deadline: Instant) -> RpcRes
     let mut answer = proof_json(&block, &commitment, (id, index), &branch)?;
     answer["origin"] = known.domain.into();
     answer["final"] = (number <= chain.finalized().number).into();
-    answer["lanes"] = lanes.iter().map(lane_json).collect();
+    answer["lanes"] = view::lanes(&*state)?.iter().map(lane_json).collect();
     Ok(answer)
 }
 
