@@ -73,7 +73,7 @@ fn small(value: U256, most: u64) -> Result<u64, String> {
 }
 
 /// A duration in ms; a bare number is ms.
-pub(super) fn duration(value: &toml::Value) -> Result<u64, String> {
+pub fn duration(value: &toml::Value) -> Result<u64, String> {
     small(number(value, DURATIONS)?, MAX_DURATION_MS)
 }
 
@@ -83,7 +83,7 @@ pub(super) fn count(value: &toml::Value) -> Result<u64, String> {
 }
 
 /// An amount in wei; hex is accepted too.
-pub(super) fn wei(value: &toml::Value) -> Result<U256, String> {
+pub fn wei(value: &toml::Value) -> Result<U256, String> {
     match value {
         toml::Value::String(text) if text.trim().starts_with("0x") => word(value),
         other => number(other, WEI),

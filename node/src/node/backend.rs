@@ -7,6 +7,7 @@ use alloy_primitives::{Address, B256, Bytes};
 use async_trait::async_trait;
 use causeway_chainspec::{ChainSpec, Heads, Tx};
 use causeway_consensus::mempool::ByNonce;
+use causeway_da::DaError;
 use causeway_execution::{ExecutionError, Vm};
 use tokio::sync::{broadcast, watch};
 
@@ -40,6 +41,10 @@ impl Backend for Node {
 
     async fn submit(&self, raw: Bytes) -> Result<B256, SubmitError> {
         self.submit(raw).await
+    }
+
+    async fn force(&self, entry: Bytes) -> Result<(), DaError> {
+        self.da.force(entry).await
     }
 
     fn pending_tx(&self, hash: B256) -> Option<Arc<Tx>> {

@@ -3,6 +3,7 @@
 
 mod faults;
 mod random;
+mod rpc;
 mod verified;
 
 use alloy_primitives::{Address, TxKind, U256};

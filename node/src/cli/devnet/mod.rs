@@ -206,7 +206,8 @@ impl Lock {
     }
 }
 
-fn default_dir() -> eyre::Result<PathBuf> {
+/// Where a devnet lies if nobody says otherwise.
+pub(super) fn default_dir() -> eyre::Result<PathBuf> {
     if let Some(data) = std::env::var_os("XDG_DATA_HOME") {
         return Ok(PathBuf::from(data).join("causeway/devnet"));
     }

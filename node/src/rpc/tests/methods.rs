@@ -3,7 +3,8 @@
 use alloy_primitives::{B256, U256, hex};
 use serde_json::{Value, json};
 
-use super::fake::{BASE_FEE, CHAIN_ID, FakeState, HUNGRY_GAS, START_MS};
+use super::fake::{BASE_FEE, CHAIN_ID, FakeState, START_MS};
+use super::fake_vm::HUNGRY_GAS;
 use super::wire::{
     CONTRACT, FRIEND, World, alice, base_fee, legacy, log, quantity, receipt, transfer,
 };
