@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tracing::warn;
 
 use super::Node;
-use reach::{Lane, Reached};
+use reach::{Lane, Reached, Room};
 
 pub use waiting::Waking;
 
@@ -70,7 +70,7 @@ fn fitting(mut chosen: Vec<(Anchor, Inbound)>, most: usize) -> Vec<(Anchor, Inbo
 
 impl Node {
     /// Anchors for a block of `time_ms` on `parent`, with all they bring, by ascending domain: at
-    /// most half of what a block may hold. A remote that brings nothing is named if coins wait for
+    /// most half of what a block may hold, if they can be cut so. A remote that brings nothing is named if coins wait for
     /// what it says, and now and then, so that its lane does not stall.
     pub(super) fn anchors(
         &self,
@@ -89,16 +89,18 @@ impl Node {
         let turn = parent.header.number % lanes.len() as u64;
         lanes.rotate_left(usize::try_from(turn).unwrap_or_default());
         let opening = OPENING_BYTES * (lanes.len() + 1);
-        let most = usize::try_from(self.spec.gas.limit_bytes / 2).unwrap_or(usize::MAX);
-        let mut room = most;
+        let most = usize::try_from(self.spec.gas.limit_bytes).unwrap_or(usize::MAX);
+        let all = opening * lanes.len();
+        let mut room =
+            Room { bytes: (most / 2).saturating_sub(all), alone: most.saturating_sub(all) };
         let mut moves = lanes.iter().any(|lane| lane.parked > 0);
         let mut reached: Vec<Reached> = Vec::new();
         for lane in lanes {
             let domain = lane.member.domain;
             let since_ms = lane.anchored_ms.map(|ms| time_ms.saturating_sub(ms));
             let due = since_ms.is_none_or(|ms| ms >= directory.max_lag_ms / 4);
-            room = room.saturating_sub(opening);
             let found = self.reach(lane, due, &mut room);
+            room.alone = 0;
             reached.extend(self.noted(domain, found).flatten());
         }
         moves |= reached.iter().any(|found| found.items.iter().any(moves_coins));

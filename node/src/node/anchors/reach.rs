@@ -33,6 +33,15 @@ impl Anchoring {
     }
 }
 
+/// Bytes that are left for items in a block.
+pub(super) struct Room {
+    /// For all of them together.
+    pub(super) bytes: usize,
+    /// For what one block of a remote sent, even if all together would get less: items of one
+    /// block come together, so a lane would stop for ever at a block that never fits.
+    pub(super) alone: usize,
+}
+
 /// A lane as the state of this chain has it.
 pub(super) struct Lane {
     pub(super) member: MemberView,
@@ -109,12 +118,12 @@ impl Node {
         Ok(Some(Ahead { follower: follower.clone(), snapshot, cursor, number }))
     }
 
-    /// The newest block of a remote that fits into `room` bytes with all it brings.
+    /// The newest block of a remote that fits into `room` with all it brings.
     pub(super) fn reach(
         &self,
         lane: Lane,
         due: bool,
-        room: &mut usize,
+        room: &mut Room,
     ) -> Result<Option<Reached>, Unready> {
         let Some(ahead) = self.ahead(&lane)? else { return Ok(None) };
         let (domain, first) = (lane.member.domain, lane.first());
@@ -132,10 +141,11 @@ impl Node {
             let bytes: usize = here.iter().map(LaneItem::size).sum();
             let count =
                 here.iter().filter(|item| matches!(item, LaneItem::Message(_))).count() as u64;
-            if items.len() + here.len() > MOST_ITEMS || bytes > *room || count > messages {
+            let most = if items.is_empty() { room.bytes.max(room.alone) } else { room.bytes };
+            if items.len() + here.len() > MOST_ITEMS || bytes > most || count > messages {
                 break;
             }
-            (*room, messages) = (*room - bytes, messages - count);
+            (room.bytes, messages) = (room.bytes.saturating_sub(bytes), messages - count);
             items.extend(here);
             if items.is_empty() {
                 self.anchoring.note_quiet(domain, first, at + 1);
