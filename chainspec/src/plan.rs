@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use alloy_primitives::{Address, B256, Bytes, U256};
+use alloy_primitives::{Address, B256, Bytes, U256, address};
 
 use crate::batch::ForcedEntry;
 use crate::block::{BlockBody, Claim};
@@ -10,6 +10,11 @@ use crate::message::{LaneItem, Message};
 use crate::spec::Fork;
 use crate::state::{Account, StateDiff, StateError, StateReader};
 use crate::tx::{SkipReason, Tx};
+
+/// Account whose storage holds what the protocol carries from block to block.
+pub const SYSTEM_ACCOUNT: Address = address!("0xca00000000000000000000000000000000000001");
+/// Its slot of the total supply in wei.
+pub const SUPPLY_SLOT: U256 = U256::ONE;
 
 /// Everything a block is made from besides its parent's state. Equal claim hash, equal plan.
 #[derive(Debug, Clone)]

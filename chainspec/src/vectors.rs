@@ -260,7 +260,10 @@ fn specs_hash_as_ever() {
         let text = vector["toml"].as_str().expect("each vector has its chain.toml");
         let (spec, _) = spec::parse(text, &Inputs::NONE).unwrap_or_else(|e| panic!("{name}: {e}"));
         let preimage = spec::identity_preimage(&spec);
-        assert_eq!(spec.identity(), keccak256(&preimage));
+        let base = keccak256(&preimage);
+        assert_eq!(spec.base_identity(), base);
+        let identity = spec.metalayer.directory.as_ref().map_or(base, |seed| seed.identity(base));
+        assert_eq!(spec.identity(), identity);
         let rules: Vec<Value> = vector["rules"]
             .as_array()
             .expect("each vector has times")
@@ -273,12 +276,16 @@ fn specs_hash_as_ever() {
                 json!({ "time_ms": time_ms, "preimage": preimage, "hash": spec.rules_hash(time_ms) })
             })
             .collect();
-        let vector = json!({
+        let mut vector = json!({
             "toml": text,
             "identity_preimage": hex::encode_prefixed(preimage),
             "identity": spec.identity(),
             "rules": rules,
         });
+        if let Some(seed) = &spec.metalayer.directory {
+            vector["base"] = json!(base);
+            vector["network"] = json!(seed.hash());
+        }
         computed.insert(name.clone(), vector);
     }
     assert!(!computed.is_empty());

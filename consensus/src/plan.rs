@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use causeway_chainspec::plan::Candidate;
-use causeway_chainspec::{BlockBody, BlockPlan, ChainSpec, Claim, ForcedCut, Takeover, Tx};
+use causeway_chainspec::{
+    Anchor, BlockBody, BlockPlan, ChainSpec, Claim, ForcedCut, Inbound, Takeover, Tx,
+};
 
 use crate::ChainError;
 use crate::derive::Cursor;
@@ -21,9 +23,21 @@ pub enum PlanError {
     LaneGone(u64),
 }
 
-/// Drafts the plan of a block on `parent`: all forced entries that are due, then as many of
-/// `candidates` as fit beside them, in order. `time_ms` is raised to parent + 1 ms if it is not
-/// above. `cursor` is the deriver's newest; the parent is its safe head or a block above it.
+/// What a sequencer has for a block beside the forced lane.
+#[derive(Debug, Clone, Default)]
+pub struct Offer {
+    /// The justification of a new term, if one begins.
+    pub takeover: Option<Takeover>,
+    /// What other members say, and what that brings: by ascending domain.
+    pub remotes: Vec<(Anchor, Inbound)>,
+    /// Transactions, best first.
+    pub candidates: Vec<Arc<Tx>>,
+}
+
+/// Drafts the plan of a block on `parent`: all forced entries that are due, then as many of the
+/// offer's remotes as fit beside them, then as many of its candidates, each in order. `time_ms` is
+/// raised to parent + 1 ms if it is not above. `cursor` is the deriver's newest; the parent is its
+/// safe head or a block above it.
 ///
 /// The draft passes the rules at any DA block that carries it in time, on one condition that only
 /// the caller can see to: no DA block with a time up to `time_ms - forced_delay` and a forced
@@ -34,9 +48,9 @@ pub fn plan(
     parent: &Tip,
     cursor: &Cursor,
     time_ms: u64,
-    takeover: Option<Takeover>,
-    candidates: Vec<Arc<Tx>>,
+    offer: Offer,
 ) -> Result<BlockPlan, PlanError> {
+    let Offer { takeover, mut remotes, candidates } = offer;
     let time_ms = time_ms.max(parent.time_ms.saturating_add(1));
     let from = parent.cut.lane;
     let run = cursor.lane.run(spec, from, time_ms).ok_or(PlanError::LaneGone(from.count))?;
@@ -46,6 +60,16 @@ pub fn plan(
         _ => parent.cut.da,
     };
     let mut bytes_left = spec.gas.limit_bytes.saturating_sub(run.bytes);
+    // Whole remotes only: an anchor stands with everything it covers. The rest comes later.
+    let fitting = remotes
+        .iter()
+        .map_while(|(_, inbound)| {
+            bytes_left = bytes_left.checked_sub(inbound.size() as u64)?;
+            Some(())
+        })
+        .count();
+    remotes.truncate(fitting);
+    let (anchors, inbound) = remotes.into_iter().unzip();
     let count_left = spec.gas.limit_candidates.saturating_sub(run.entries.len() as u64);
     let mut taken: Vec<Arc<Tx>> = Vec::with_capacity(candidates.len());
     for tx in candidates {
@@ -55,10 +79,7 @@ pub fn plan(
         bytes_left -= tx.raw.len() as u64;
         taken.push(tx);
     }
-    let body = BlockBody {
-        inbound: Vec::new(),
-        candidates: taken.iter().map(|tx| tx.raw.clone()).collect(),
-    };
+    let body = BlockBody { inbound, candidates: taken.iter().map(|tx| tx.raw.clone()).collect() };
     let claim = Claim {
         identity: spec.identity(),
         number: parent.number + 1,
@@ -67,7 +88,7 @@ pub fn plan(
         time_ms,
         origin: parent.origin,
         cut: ForcedCut { da: cut_da, lane: run.position },
-        anchors: Vec::new(),
+        anchors,
         inbound_root: body.inbound_root(),
         candidates_root: body.candidates_root(),
         takeover,

@@ -16,7 +16,7 @@ use causeway_chainspec::{
 
 use crate::SealError;
 use crate::derive::{Cursor, Derived, Dropped, Step, derive};
-use crate::plan::plan;
+use crate::plan::{Offer, plan};
 use crate::rules::{ClaimError, DerivedAt, History, Tip};
 
 /// Time of the first DA block and of genesis, ms.
@@ -201,8 +201,9 @@ impl Node {
         time_ms: u64,
         takeover: Option<Takeover>,
     ) -> SpanBlock {
-        let txs = vec![tx(1, parent.number, 1, 1, 0)];
-        let plan = plan(&self.spec, parent, self.cursor(), time_ms, takeover, txs);
+        let candidates = vec![tx(1, parent.number, 1, 1, 0)];
+        let offer = Offer { takeover, candidates, ..Offer::default() };
+        let plan = plan(&self.spec, parent, self.cursor(), time_ms, offer);
         let plan = plan.expect("parent is on this chain");
         SpanBlock { claim: plan.claim, body: plan.body }
     }

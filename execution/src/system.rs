@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use alloy_eips::eip2935::{HISTORY_SERVE_WINDOW, HISTORY_STORAGE_ADDRESS};
 use alloy_eips::eip4788::BEACON_ROOTS_ADDRESS;
-use alloy_primitives::{Address, B256, TxKind, U256, address, keccak256};
+use alloy_primitives::{B256, TxKind, U256, keccak256};
 use causeway_chainspec::fees::FeeState;
 use causeway_chainspec::mailbox::FEE_VAULT;
+pub use causeway_chainspec::plan::{SUPPLY_SLOT, SYSTEM_ACCOUNT};
 use causeway_chainspec::{
     BlockEnv, BlockId, BlockPlan, CallOutcome, ChainSpec, Closed, Message, StateDiff, StateError,
     StateReader, SystemBlock, SystemCall, SystemModule, SystemState, Tx,
@@ -15,15 +16,10 @@ use op_alloy_consensus::TxDeposit;
 
 use crate::ExecutionError;
 
-/// Account whose storage holds what the protocol carries from block to block. It has code
-/// ([`SYSTEM_CODE`]), so that it is never empty (EIP-161).
-pub const SYSTEM_ACCOUNT: Address = address!("0xca00000000000000000000000000000000000001");
-/// `INVALID`: nobody can call it.
+/// Code of the system account, so that it is never empty (EIP-161). `INVALID`: nobody can call it.
 pub const SYSTEM_CODE: [u8; 1] = [0xfe];
 /// Slot of the [`FeeState`].
 pub const FEE_SLOT: U256 = U256::ZERO;
-/// Slot of the total supply in wei.
-pub const SUPPLY_SLOT: U256 = U256::ONE;
 /// Ring length of EIP-4788 (`HISTORY_BUFFER_LENGTH`).
 const BEACON_ROOTS_WINDOW: u64 = 8191;
 

@@ -1,6 +1,7 @@
 //! Settings of one node: flags over environment over `node.toml` over defaults. None of them can
 //! fork the chain: what can lies in `chain.toml`.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -39,6 +40,20 @@ pub struct NodeFile {
     /// Storage.
     #[serde(default)]
     pub store: StoreFile,
+    /// Other members of the Metalayer to follow, by name.
+    #[serde(default)]
+    pub remotes: BTreeMap<String, RemoteFile>,
+}
+
+/// `[remotes.<name>]`: a member that this node re-derives from its DA layer.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RemoteFile {
+    /// Its chain spec.
+    pub spec: PathBuf,
+    /// Settings of its DA backend; `url` for `local`.
+    #[serde(default)]
+    pub da: toml::Table,
 }
 
 /// `[da_service]`: the `local` DA service inside the node's process.
@@ -100,6 +115,7 @@ impl NodeFile {
         let absolute = |path: &mut PathBuf| *path = base.join(&*path);
         file.keys.sequencer.iter_mut().for_each(absolute);
         file.keys.poster.iter_mut().for_each(absolute);
+        file.remotes.values_mut().for_each(|remote| absolute(&mut remote.spec));
         if let Some(service) = &mut file.da_service {
             absolute(&mut service.dir);
             absolute(&mut service.key);
@@ -115,4 +131,23 @@ pub fn read_key(path: &Path) -> eyre::Result<alloy_signer_local::PrivateKeySigne
     text.trim().parse().map_err(|_| {
         eyre!("{} holds no private key: it must be 64 hex digits on one line", path.display())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn remotes_lie_relative_to_the_file() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let path = dir.path().join("node.toml");
+        let text =
+            "[remotes.beta]\nspec = \"beta/chain.toml\"\n[remotes.beta.da]\nurl = \"http://x\"\n";
+        std::fs::write(&path, text).unwrap();
+        let file = NodeFile::read(&path).unwrap();
+        assert_eq!(file.remotes["beta"].spec, dir.path().join("beta/chain.toml"));
+        assert_eq!(file.remotes["beta"].da["url"].as_str(), Some("http://x"));
+        std::fs::write(&path, text.replace("spec", "chain")).unwrap();
+        assert!(NodeFile::read(&path).unwrap_err().to_string().contains("chain"), "unknown field");
+    }
 }

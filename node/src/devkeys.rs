@@ -2,7 +2,7 @@
 
 use alloy_signer_local::coins_bip39::English;
 use alloy_signer_local::{MnemonicBuilder, PrivateKeySigner};
-use causeway_chainspec::spec::presets::{DEV_ACCOUNTS, DEV_MNEMONIC, Keys};
+use causeway_chainspec::spec::presets::{DEV_ACCOUNTS, DEV_GOVERNANCE, DEV_MNEMONIC, Keys};
 
 /// All ten, in order.
 pub fn accounts() -> Vec<PrivateKeySigner> {
@@ -38,6 +38,11 @@ pub fn poster() -> PrivateKeySigner {
 /// Signs the blocks of a devnet's DA service.
 pub fn da() -> PrivateKeySigner {
     key_of(Keys::DEV.da)
+}
+
+/// Governs the network of a devnet of several chains.
+pub fn governance() -> PrivateKeySigner {
+    key_of(DEV_GOVERNANCE)
 }
 
 #[cfg(test)]

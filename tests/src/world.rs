@@ -15,6 +15,7 @@ use causeway_da::memory::{MemoryConfig, MemoryDa};
 use causeway_da::{DaBackend, DaError};
 use causeway_node::config::Role;
 use causeway_node::node::{Fed, FeedBlock, Node, NodeError, Settings};
+use causeway_node::remote::Remotes;
 use eyre::{ContextCompat, eyre};
 use tempfile::TempDir;
 
@@ -33,8 +34,12 @@ pub struct World {
     pub da: Arc<MemoryDa>,
     /// Time.
     pub clock: Arc<ManualClock>,
-    /// Protocol code inside every block.
+    /// Protocol code inside every block beside the chain's own.
     pub modules: Vec<Arc<dyn SystemModule>>,
+    /// Other members of the Metalayer, as the nodes opened next follow them.
+    pub remotes: Arc<Remotes>,
+    /// A DA block is final under so many others.
+    pub final_depth: u64,
     dir: TempDir,
 }
 
@@ -49,14 +54,23 @@ impl World {
         let text = devnet_chain("world", 901, vm, Keys::DEV, GENESIS_MS);
         let (spec, _warnings) =
             parse(&change(text), &Inputs::NONE).map_err(|invalid| eyre!("spec: {invalid}"))?;
-        let spec = Arc::new(spec);
+        Self::of(Arc::new(spec), Arc::new(ManualClock::new(GENESIS_MS + 1000)), 2)
+    }
+
+    /// A chain on a clock, on a layer where a block is final under so many others.
+    pub fn of(
+        spec: Arc<ChainSpec>,
+        clock: Arc<ManualClock>,
+        final_depth: u64,
+    ) -> eyre::Result<Self> {
+        let config =
+            MemoryConfig { genesis_time_ms: GENESIS_MS, final_depth, ..MemoryConfig::default() };
         Ok(Self {
-            da: Arc::new(MemoryDa::new(MemoryConfig {
-                genesis_time_ms: GENESIS_MS,
-                ..MemoryConfig::default()
-            })),
-            clock: Arc::new(ManualClock::new(GENESIS_MS + 1000)),
+            da: Arc::new(MemoryDa::new(config)),
+            clock,
             modules: Vec::new(),
+            remotes: Arc::default(),
+            final_depth,
             dir: TempDir::new()?,
             spec,
         })
@@ -80,7 +94,7 @@ impl World {
             poster_key: keys.then(keys::poster),
             sequencer_url: None,
             modules: self.modules.clone(),
-            remotes: Arc::default(),
+            remotes: self.remotes.clone(),
             pool: Limits::default(),
             archive: false,
             history_blocks: 1024,
@@ -107,12 +121,12 @@ impl World {
     /// Derives everything the layer has.
     pub async fn sync(&self, node: &Node) -> Result<(), NodeError> {
         loop {
-            let heads = self.da.heads().await?;
+            let heads = node.da().heads().await?;
             node.note_da_head(heads.latest);
             let next = node.cursor().map_or(1, |cursor| cursor.da.height + 1);
             // A reorg may have left the layer lower than the cursor: the block below shows it.
             let height = next.min(heads.latest.height + 1);
-            match self.da.read(height).await {
+            match node.da().read(height).await {
                 Ok(block) => {
                     let before = *node.heads().borrow();
                     let applied = node.derive(block, heads.finalized.height).await?;

@@ -17,7 +17,9 @@
 //! | CS0050, CS0051 | clocks (protocol, section 4); keys |
 //! | CS0052 | DA layer that does not suit what the chain is for |
 //! | CS0060, CS0061, CS0062 | genesis time and funds; addresses; preinstalls |
-//! | CS0070 | Metalayer |
+//! | CS0070 | membership in the Metalayer |
+//! | CS0071, CS0072 | seed of the network: who is in it and its clock; coins on their way |
+//! | CS0073 | this chain in the seed of its network |
 //! | CS0080 | well-known development keys on a chain that is no devnet |
 //! | CS0090 | public endpoints |
 
@@ -27,7 +29,8 @@ use super::genesis::repeated;
 use super::issue::Report;
 use super::presets::DEV_ACCOUNTS;
 use super::units::{show_count, show_duration, show_time};
-use super::{ChainSpec, Fork, KeyChange, Kind, units};
+use super::{ChainSpec, Fork, KeyChange, Kind, network, units};
+use crate::mailbox::Coin;
 
 /// Largest chain id: Hyperlane domains are 32 bits.
 const MAX_CHAIN_ID: u64 = u32::MAX as u64;
@@ -324,9 +327,13 @@ fn genesis(spec: &ChainSpec, report: &mut Report) {
         let fix = "set it to about now, as \"2027-01-15T00:00:00Z\"";
         report.warn("CS0060", "genesis.timestamp", reason, fix);
     }
-    if genesis.alloc.values().all(|account| account.balance.is_zero()) {
+    let arriving = network::arriving(&spec.metalayer);
+    if !arriving && genesis.alloc.values().all(|account| account.balance.is_zero()) {
         let reason = "no account has funds: nobody can pay for gas until funds are bridged in";
-        let fix = "add [genesis.alloc.\"0x...\"] balance = \"1000 ether\"";
+        let fix = match spec.metalayer.coin {
+            Coin::Hub => "add [[transfers]] to this chain in metalayer.toml",
+            Coin::Own | Coin::Home => "add [genesis.alloc.\"0x...\"] balance = \"1000 ether\"",
+        };
         report.warn("CS0060", "genesis.alloc", reason, fix);
     }
     for (address, account) in &genesis.alloc {
@@ -364,10 +371,12 @@ fn genesis(spec: &ChainSpec, report: &mut Report) {
     }
 }
 
-/// Addresses whose code the protocol puts itself: system contracts and `0x4200...0000` to `..ffff`.
+/// Addresses whose code the protocol puts itself: system contracts, `0x4200...0000` to `..ffff`
+/// and `0xca00...0000` to `..00ff`.
 fn reserved(address: &Address) -> bool {
     let predeploy = address[0] == 0x42 && address[1..18].iter().all(|byte| *byte == 0);
-    predeploy || SYSTEM_CONTRACTS.contains(address)
+    let own = address[0] == 0xca && address[1..19].iter().all(|byte| *byte == 0);
+    predeploy || own || SYSTEM_CONTRACTS.contains(address)
 }
 
 fn dev_keys(spec: &ChainSpec, report: &mut Report) {

@@ -131,6 +131,7 @@ mod tests {
         assert_eq!(level(&|s| s.sequencer.keys[0].keys[0] = Address::ZERO), Level::HardFork);
         assert_eq!(level(&|s| s.da.interval_ms += 1000), Level::HardFork);
         assert_eq!(level(&|s| s.chain_id += 1), Level::Incompatible);
+        assert_eq!(level(&|s| s.metalayer.enabled = true), Level::Incompatible);
         assert_eq!(level(&|s| s.genesis.alloc.clear()), Level::Incompatible);
         assert_eq!(level(&|s| s.da.options.clear()), Level::Incompatible);
     }

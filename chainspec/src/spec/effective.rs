@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use alloy_primitives::U256;
 
 use super::file::{
-    AccountFile, Addr, ChainFile, Count, DaFile, ExecutionFile, FeesFile, File, GenesisFile, Hex,
-    KeyChangeFile, MetalayerFile, Ms, PreinstallFile, PublicFile, SequencerFile, Time, TokenFile,
-    Wei, Word,
+    AccountFile, Addr, ChainFile, CoinFile, Count, DaFile, ExecutionFile, FeesFile, File,
+    GenesisFile, Hex, KeyChangeFile, MetalayerFile, Ms, PreinstallFile, PublicFile, SequencerFile,
+    Time, TokenFile, Wei, Word,
 };
-use super::{ChainSpec, GenesisAccount, KeyChange};
+use super::{ChainSpec, GenesisAccount, KeyChange, MetalayerSpec, network};
+use crate::mailbox::Coin;
 
 /// The spec as TOML.
 pub(super) fn to_toml(spec: &ChainSpec) -> String {
@@ -71,16 +72,25 @@ fn file(spec: &ChainSpec) -> File {
         },
         sequencer: sequencer(spec),
         genesis: genesis(spec),
-        metalayer: MetalayerFile {
-            enabled: Some(spec.metalayer.enabled),
-            domain: Some(spec.metalayer.domain.into()),
-        },
+        metalayer: metalayer(&spec.metalayer),
         public: PublicFile {
             rpc: public.rpc.clone(),
             ws: public.ws.clone(),
             explorer: public.explorer.clone(),
             info_url: public.info_url.clone(),
         },
+    }
+}
+
+fn metalayer(spec: &MetalayerSpec) -> MetalayerFile {
+    let coin = if spec.coin == Coin::Hub { CoinFile::Hub } else { CoinFile::Own };
+    MetalayerFile {
+        enabled: Some(spec.enabled),
+        domain: Some(spec.domain.into()),
+        coin: spec.enabled.then_some(coin),
+        ttl: spec.enabled.then_some(Ms(spec.ttl_ms)),
+        directory: None,
+        seed: spec.directory.as_ref().map(network::file),
     }
 }
 

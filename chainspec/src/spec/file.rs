@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use alloy_primitives::{Address, Bytes, U256};
+use alloy_primitives::{Address, B256, Bytes, U256};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use super::network::NetworkFile;
 use super::{Kind, units};
 
 /// A value with a written form: the type, its name in the schema, what may be written, how it is
@@ -50,6 +51,7 @@ written!(Word(U256), "word", ["string", "integer"], units::word, |word| format!(
 written!(Time(u64), "time", ["string", "integer"], units::time, |ms| units::show_time(*ms));
 written!(Addr(Address), "address", "string", units::address, |address| address.to_checksum(None));
 written!(Hex(Bytes), "bytes", "string", units::bytes, ToString::to_string);
+written!(Digest(B256), "hash", "string", units::hash, ToString::to_string);
 
 /// How to check a value of a format and what to write instead.
 pub(super) struct Format {
@@ -94,6 +96,11 @@ pub(super) const FORMATS: &[Format] = &[
         name: "bytes",
         check: |value| units::bytes(value).map(drop),
         fix: "write 0x and an even number of hex digits",
+    },
+    Format {
+        name: "hash",
+        check: |value| units::hash(value).map(drop),
+        fix: "write 0x and 64 hex digits",
     },
 ];
 
@@ -303,6 +310,22 @@ pub(super) struct MetalayerFile {
     pub(super) enabled: Option<bool>,
     /// Hyperlane domain, 1 to 2^32 - 1. Default the chain id.
     pub(super) domain: Option<u64>,
+    /// What the gas coin is: the chain's own, or the hub's. Default `own`; the hub's coin is its own.
+    pub(super) coin: Option<CoinFile>,
+    /// Lifetime of a message whose sender names none, whole seconds, at least 1m. Default 24h.
+    pub(super) ttl: Option<Ms>,
+    /// File with the network this chain begins in. Default `metalayer.toml`.
+    pub(super) directory: Option<String>,
+    /// Instead of `directory`: what would be in that file.
+    pub(super) seed: Option<NetworkFile>,
+}
+
+/// Whose coin pays for gas.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum CoinFile {
+    Own,
+    Hub,
 }
 
 /// Endpoints, for wallets, lists and explorers only; in no hash.
@@ -337,7 +360,7 @@ pub(super) fn alloc_schema() -> serde_json::Value {
 }
 
 /// TOML has no null, and defaults are told in words: takes both out of a schema.
-fn tidy(schema: &mut serde_json::Value) {
+pub(super) fn tidy(schema: &mut serde_json::Value) {
     use serde_json::Value;
     match schema {
         Value::Object(map) => {

@@ -5,12 +5,13 @@
 //! balance, nonce, keccak of the code, non-zero storage), preinstalls (address, keccak of the
 //! creation code), DA layer, DA start, `[da.<layer>]`, Metalayer (enabled, domain),
 //! [`SYSTEM_VERSION`], and of a member of the Metalayer its coin and the lifetime of messages. The
-//! identity of a member is that and the seed of the directory ([`crate::directory::Directory`]).
+//! identity of a member is [`crate::directory::Directory::identity`] of that: also of the seed,
+//! which names each member by this hash without it.
 //!
-//! In the **rules hash** (`causeway/rules/1`): identity without the seed, name of the fork in force, gas (limit,
-//! rate, burst, target, and bytes: rate, burst, limit, and candidates), fees (minimum, floor,
-//! denominator, recipient), sequencer mode, `[sequencer.<mode>]`, keys in force, posters in force,
-//! clocks (DA interval, window, drift, forced delay), lane rate.
+//! In the **rules hash** (`causeway/rules/1`): identity without the seed, name of the fork in
+//! force, gas (limit, rate, burst, target, and bytes: rate, burst, limit, and candidates), fees
+//! (minimum, floor, denominator, recipient), sequencer mode, `[sequencer.<mode>]`, keys in force,
+//! posters in force, clocks (DA interval, window, drift, forced delay), lane rate.
 //!
 //! In neither: names, kind, token, block time, idle time, endpoints, and what is only scheduled.
 
@@ -270,6 +271,35 @@ mod tests {
             &|s| s.sequencer.posters[1].keys[0] = other,
         ];
         each_changes(&edits, (false, false));
+    }
+
+    #[test]
+    fn of_a_member_the_seed_is_in_the_identity_only() {
+        let spec = crate::spec::network::tests::member("beta");
+        let hashes = |spec: &ChainSpec| {
+            (spec.base_identity(), spec.rules_hash(spec.genesis.time_ms), spec.identity())
+        };
+        let before = hashes(&spec);
+        let seeds: [Edit<'_>; 3] = [
+            &|s| s.metalayer.directory.as_mut().unwrap().max_lag_ms += 1,
+            &|s| s.metalayer.directory.as_mut().unwrap().members[0].base = B256::ZERO,
+            &|s| s.metalayer.directory.as_mut().unwrap().transfers.clear(),
+        ];
+        for edit in seeds {
+            let mut other = spec.clone();
+            edit(&mut other);
+            let after = hashes(&other);
+            assert_eq!((before.0, before.1), (after.0, after.1));
+            assert_ne!(before.2, after.2);
+        }
+        let own: [Edit<'_>; 2] =
+            [&|s| s.metalayer.coin = crate::mailbox::Coin::Own, &|s| s.metalayer.ttl_ms += 1000];
+        for edit in own {
+            let mut other = spec.clone();
+            edit(&mut other);
+            let after = hashes(&other);
+            assert!(before.0 != after.0 && before.1 != after.1 && before.2 != after.2);
+        }
     }
 
     #[test]

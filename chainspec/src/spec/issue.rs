@@ -22,6 +22,9 @@ pub struct Issue {
     pub code: &'static str,
     /// Error or warning.
     pub severity: Severity,
+    /// File it is in, as the spec names it, if that is not the spec itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
     /// Where, as `fees.token.decimals`; empty for the whole file.
     pub path: String,
     /// What is wrong.
@@ -40,6 +43,9 @@ impl fmt::Display for Issue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = if self.severity == Severity::Error { "error" } else { "warning" };
         write!(f, "{kind}[{}]", self.code)?;
+        if let Some(file) = &self.file {
+            write!(f, " {file}")?;
+        }
         if let (Some(line), Some(column)) = (self.line, self.column) {
             write!(f, " line {line}:{column}")?;
         }
@@ -63,10 +69,13 @@ impl fmt::Display for Invalid {
     }
 }
 
-/// Collects findings while a spec is read.
+/// Collects findings while a spec is read. A place in another file that was read for it is
+/// written as the file's name, a colon, and the path in that file.
 #[derive(Debug, Default)]
 pub(super) struct Report {
     issues: Vec<Issue>,
+    /// Name and text of those other files.
+    sources: Vec<(String, String)>,
 }
 
 impl Report {
@@ -100,7 +109,13 @@ impl Report {
         reason: String,
         fix: String,
     ) {
-        self.issues.push(Issue { code, severity, path, reason, fix, line: None, column: None });
+        let (file, line, column) = (None, None, None);
+        self.issues.push(Issue { code, severity, file, path, reason, fix, line, column });
+    }
+
+    /// Lets findings point into another file than the spec.
+    pub(super) fn source(&mut self, name: &str, text: &str) {
+        self.sources.push((name.to_owned(), text.to_owned()));
     }
 
     /// Whether something was already said about a place, something in it, or what holds it: then
@@ -120,9 +135,25 @@ impl Report {
     }
 
     /// The findings with their lines: errors first, each group in the order of the file.
-    pub(super) fn finish(mut self, text: &str) -> Vec<Issue> {
+    pub(super) fn finish(self, text: &str) -> Vec<Issue> {
+        let Self { mut issues, sources } = self;
         let (table, _) = DeTable::parse_recoverable(text);
-        for issue in &mut self.issues {
+        let sources: Vec<_> = sources
+            .iter()
+            .map(|(name, text)| (name, text, DeTable::parse_recoverable(text).0))
+            .collect();
+        for issue in &mut issues {
+            let inside = sources.iter().find_map(|(name, text, table)| {
+                let path = issue.path.strip_prefix(name.as_str())?.strip_prefix(':')?;
+                Some(((*name).clone(), path.to_owned(), *text, table))
+            });
+            let (text, table) = match inside {
+                None => (text, &table),
+                Some((name, path, text, table)) => {
+                    (issue.file, issue.path) = (Some(name), path);
+                    (text.as_str(), table)
+                }
+            };
             if issue.line.is_none()
                 && let Some(at) = find(table.get_ref(), &issue.path)
             {
@@ -130,16 +161,17 @@ impl Report {
                 (issue.line, issue.column) = (Some(line), Some(column));
             }
         }
-        self.issues.sort_by_key(|issue| {
-            (issue.severity == Severity::Warning, issue.line.unwrap_or(usize::MAX), issue.column)
+        issues.sort_by_key(|issue| {
+            let line = issue.line.unwrap_or(usize::MAX);
+            (issue.severity == Severity::Warning, issue.file.is_some(), line, issue.column)
         });
-        self.issues
+        issues
     }
 
-    /// Adds an error at a byte of the text.
-    pub(super) fn syntax(&mut self, text: &str, at: Option<usize>, reason: &str) {
+    /// Adds an error at a byte of a text; `file` is empty, or names a source and ends in a colon.
+    pub(super) fn syntax(&mut self, file: &str, text: &str, at: Option<usize>, reason: &str) {
         let fix = "correct the TOML here (https://toml.io has the grammar)";
-        self.error("CS0001", "", reason, fix);
+        self.error("CS0001", file, reason, fix);
         if let (Some(at), Some(issue)) = (at, self.issues.last_mut()) {
             let (line, column) = line_column(text, at);
             (issue.line, issue.column) = (Some(line), Some(column));

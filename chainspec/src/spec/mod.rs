@@ -4,6 +4,7 @@ pub mod check;
 pub mod diff;
 pub mod export;
 pub mod lock;
+pub mod network;
 pub mod presets;
 pub mod units;
 

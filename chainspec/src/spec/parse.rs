@@ -4,7 +4,7 @@ use toml::de::DeTable;
 
 use super::file::{self, File};
 use super::issue::{Invalid, Issue, Report};
-use super::{ChainSpec, check, resolve, shape};
+use super::{ChainSpec, check, network, resolve, shape};
 
 /// Reads a file named in a spec, relative to it. The text of an error is shown to the user.
 pub type ReadFile<'a> = &'a dyn Fn(&str) -> Result<Vec<u8>, String>;
@@ -12,7 +12,7 @@ pub type ReadFile<'a> = &'a dyn Fn(&str) -> Result<Vec<u8>, String>;
 /// What parsing needs besides the text.
 #[derive(Clone, Copy)]
 pub struct Inputs<'a> {
-    /// Reads `genesis.alloc_file` and the files of preinstalls.
+    /// Reads `genesis.alloc_file`, the files of preinstalls and `metalayer.directory`.
     pub read: ReadFile<'a>,
     /// Names of the VMs in this binary; empty takes any name.
     pub vms: &'a [&'a str],
@@ -46,20 +46,19 @@ pub fn parse(text: &str, inputs: &Inputs<'_>) -> Result<(ChainSpec, Vec<Issue>),
 }
 
 fn read(text: &str, inputs: &Inputs<'_>, report: &mut Report) -> Option<ChainSpec> {
-    let (_, errors) = DeTable::parse_recoverable(text);
-    for error in &errors {
-        report.syntax(text, error.span().map(|span| span.start), error.message());
-    }
-    if !errors.is_empty() {
-        return None;
-    }
-    let mut table: toml::Table = match toml::from_str(text) {
-        Ok(table) => table,
-        Err(error) => {
-            report.syntax(text, error.span().map(|span| span.start), error.message());
-            return None;
-        }
-    };
+    let (spec, seed) = draft(text, inputs, report)?;
+    network::check_listed(&spec, &seed, report);
+    Some(spec)
+}
+
+/// As [`parse`], but the chain need not be in the seed of its network as it is: that takes hashes
+/// which are known only once the rest has been read. Also returns where the seed lies.
+pub(super) fn draft(
+    text: &str,
+    inputs: &Inputs<'_>,
+    report: &mut Report,
+) -> Option<(ChainSpec, String)> {
+    let mut table = table(text, "", report)?;
     shape::check(&mut table, &file::schema(), "", report);
     let file: File = match table.try_into() {
         Ok(file) => file,
@@ -68,7 +67,27 @@ fn read(text: &str, inputs: &Inputs<'_>, report: &mut Report) -> Option<ChainSpe
             return None;
         }
     };
+    let seed = network::place(&file.metalayer);
     let spec = resolve::resolve(file, inputs, report);
     check::check(&spec, report);
-    Some(spec)
+    network::check_member(&spec, &seed, report);
+    Some((spec, seed))
+}
+
+/// Reads TOML; `file` as for [`Report::syntax`].
+pub(super) fn table(text: &str, file: &str, report: &mut Report) -> Option<toml::Table> {
+    let (_, errors) = DeTable::parse_recoverable(text);
+    for error in &errors {
+        report.syntax(file, text, error.span().map(|span| span.start), error.message());
+    }
+    if !errors.is_empty() {
+        return None;
+    }
+    match toml::from_str(text) {
+        Ok(table) => Some(table),
+        Err(error) => {
+            report.syntax(file, text, error.span().map(|span| span.start), error.message());
+            None
+        }
+    }
 }

@@ -1,10 +1,14 @@
 //! The text of a `chain.toml`, commented for people, from a few choices.
 
+mod network;
+
 use std::fmt::Write;
 
 use alloy_primitives::{Address, address};
 
 use super::{Kind, resolve, units};
+
+pub use network::{Membership, NetworkFiles, NetworkTemplate, NewMember};
 
 /// The ten accounts of the mnemonic "test test test test test test test test test test test junk".
 /// Their private keys are public knowledge: only devnets may use them.
@@ -22,6 +26,8 @@ pub const DEV_ACCOUNTS: [Address; 10] = [
 ];
 /// The mnemonic of [`DEV_ACCOUNTS`].
 pub const DEV_MNEMONIC: &str = "test test test test test test test test test test test junk";
+/// Governs the network of a devnet: account 6 of [`DEV_ACCOUNTS`].
+pub const DEV_GOVERNANCE: Address = DEV_ACCOUNTS[6];
 
 /// Addresses of the keys a chain needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,10 +79,13 @@ pub struct Template {
     pub keys: Keys,
     /// Time of block 0, ms.
     pub genesis_time_ms: u64,
-    /// Who has how much at genesis.
+    /// Who has how much at genesis. With the hub's coin it is not written: it is to come from
+    /// the hub.
     pub funds: Vec<(Address, String)>,
     /// Name, address and file of contracts installed at genesis.
     pub preinstalls: Vec<(String, Address, String)>,
+    /// Membership in the Metalayer, if it is a member.
+    pub metalayer: Option<Membership>,
 }
 
 impl Template {
@@ -100,12 +109,16 @@ impl Template {
             genesis_time_ms,
             funds: DEV_ACCOUNTS.iter().map(|a| (*a, "10000 ether".to_owned())).collect(),
             preinstalls: Vec::new(),
+            metalayer: None,
         }
     }
 
     /// The text of `chain.toml`.
     pub fn to_toml(&self) -> String {
         let mut out = self.rules();
+        if let Some(membership) = &self.metalayer {
+            out.push_str(&self.membership(membership));
+        }
         let time = units::show_time(self.genesis_time_ms);
         let _ = write!(
             out,
@@ -122,24 +135,47 @@ timestamp = \"{time}\"
                 "\n[[genesis.preinstalls]]\nname = {name}\naddress = \"{address}\"\nfile = {file}\n"
             );
         }
-        if !self.funds.is_empty() {
+        let funds: &[_] = if self.takes_hub_coin() { &[] } else { &self.funds };
+        if !funds.is_empty() {
             out.push_str("\n[genesis.alloc]\n");
         }
-        if self.funds.iter().any(|(address, _)| DEV_ACCOUNTS.contains(address)) {
+        if funds.iter().any(|(address, _)| DEV_ACCOUNTS.contains(address)) {
             let _ = writeln!(out, "# \"{DEV_MNEMONIC}\":\n# everybody knows these keys.");
         }
-        for (address, balance) in &self.funds {
+        for (address, balance) in funds {
             let _ = writeln!(out, "\"{address}\" = {{ balance = {} }}", quoted(balance));
         }
         out
     }
 
-    fn rules(&self) -> String {
-        let Keys { sequencer, poster, da: signer } = self.keys;
-        let short = match self.short_name.as_str() {
+    /// Whether its gas coin is another chain's.
+    fn takes_hub_coin(&self) -> bool {
+        self.metalayer.as_ref().is_some_and(|membership| membership.hub_coin)
+    }
+
+    fn slug(&self) -> String {
+        match self.short_name.as_str() {
             "" => resolve::slug(&self.name),
             given => given.to_owned(),
+        }
+    }
+
+    fn membership(&self, membership: &Membership) -> String {
+        let mut file = Lines(String::new());
+        file.section("metalayer");
+        file.line("enabled", "true", "");
+        let (coin, told) = match membership.hub_coin {
+            true => ("hub", "the hub's coin pays for gas: it comes from there only"),
+            false => ("own", ""),
         };
+        file.line("coin", &quoted(coin), told);
+        file.line("ttl", "\"24h\"", "lifetime of a message whose sender names none");
+        file.line("directory", &quoted(&membership.directory), "who is in the network");
+        file.0
+    }
+
+    fn rules(&self) -> String {
+        let Keys { sequencer, poster, da: signer } = self.keys;
         let token = if self.symbol == "ETH" { "Ether" } else { self.symbol.as_str() };
         let address = |key: Address| quoted(&key.to_string());
         let mut file = Lines(String::from(
@@ -150,7 +186,7 @@ timestamp = \"{time}\"
         file.line("version", "1", "");
         file.section("chain");
         file.line("name", &quoted(&self.name), "");
-        file.line("short_name", &quoted(&short), "");
+        file.line("short_name", &quoted(&self.slug()), "");
         file.line("chain_id", &self.chain_id.to_string(), "");
         let kinds = "devnet, testnet or mainnet: which safety checks apply";
         file.line("kind", &quoted(self.kind.name()), kinds);

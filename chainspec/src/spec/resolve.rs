@@ -8,8 +8,8 @@ use super::issue::Report;
 use super::parse::Inputs;
 use super::shape::did_you_mean;
 use super::{
-    ChainSpec, DaSpec, Fees, Fork, Gas, KeyChange, Kind, MetalayerSpec, Public, SequencerSpec,
-    Token, genesis,
+    ChainSpec, DaSpec, Fees, Fork, Gas, KeyChange, Kind, Public, SequencerSpec, Token, genesis,
+    network,
 };
 
 /// Builds the spec. Where something is missing or wrong it reports that and goes on with a
@@ -35,14 +35,6 @@ pub(super) fn resolve(file: File, inputs: &Inputs<'_>, report: &mut Report) -> C
     let sequencer = sequencer(file.sequencer, &gas, [block_time_ms, idle_ms], inputs, report);
     let first_key = sequencer.keys.first().and_then(|change| change.keys.first()).copied();
     let genesis = genesis::resolve(file.genesis, &vm, inputs.read, report);
-    let domain = file.metalayer.domain.unwrap_or(chain_id);
-    let domain = u32::try_from(domain).ok().filter(|domain| *domain > 0).unwrap_or_else(|| {
-        if file.metalayer.domain.is_some() {
-            let reason = format!("{domain} is no Hyperlane domain");
-            report.error("CS0070", "metalayer.domain", reason, "use 1 to 4294967295");
-        }
-        1
-    });
     ChainSpec {
         short_name: file.chain.short_name.unwrap_or_else(|| slug(&name)),
         name,
@@ -60,10 +52,7 @@ pub(super) fn resolve(file: File, inputs: &Inputs<'_>, report: &mut Report) -> C
         da: da(file.da, inputs, report),
         sequencer,
         genesis,
-        metalayer: MetalayerSpec {
-            enabled: file.metalayer.enabled.unwrap_or(false),
-            ..MetalayerSpec::none(domain)
-        },
+        metalayer: network::membership(file.metalayer, chain_id, inputs, report),
         public: Public {
             rpc: file.public.rpc,
             ws: file.public.ws,
@@ -75,7 +64,7 @@ pub(super) fn resolve(file: File, inputs: &Inputs<'_>, report: &mut Report) -> C
 }
 
 /// Reports a missing field, unless what stood there was already refused.
-fn missing<T: Default>(report: &mut Report, path: &str, example: &str) -> T {
+pub(super) fn missing<T: Default>(report: &mut Report, path: &str, example: &str) -> T {
     if !report.speaks_of(path) {
         report.error("CS0005", path, "this field is required", format!("add {example}"));
     }

@@ -58,7 +58,7 @@ impl<'a> Walk<'a> {
         let named = schema["properties"].as_object();
         let others = schema.get("additionalProperties");
         table.retain(|key, value| {
-            let place = if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+            let place = inside(path, key);
             if let Some(schema) = named.and_then(|named| named.get(key)) {
                 return self.value(value, schema, &place);
             }
@@ -151,6 +151,12 @@ impl<'a> Walk<'a> {
         let fix = format!("remove or rename it; fields here: {}", known.join(", "));
         self.report.error("CS0002", path, reason, fix);
     }
+}
+
+/// The path of a field in what lies at a path; a file's whole table is at "" or "file:".
+pub(super) fn inside(path: &str, field: &str) -> String {
+    let dot = if path.is_empty() || path.ends_with(':') { "" } else { "." };
+    format!("{path}{dot}{field}")
 }
 
 fn format_of(schema: &Schema) -> Option<&'static Format> {

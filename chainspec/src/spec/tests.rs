@@ -57,7 +57,7 @@ fn refused(section: &str, line: &str, code: &str, path: &str) {
 const CODES: &[&str] = &[
     "CS0001", "CS0002", "CS0003", "CS0004", "CS0005", "CS0006", "CS0007", "CS0008", "CS0009",
     "CS0010", "CS0020", "CS0030", "CS0040", "CS0041", "CS0050", "CS0051", "CS0052", "CS0060",
-    "CS0061", "CS0062", "CS0070", "CS0080", "CS0090",
+    "CS0061", "CS0062", "CS0070", "CS0071", "CS0072", "CS0073", "CS0080", "CS0090",
 ];
 
 #[test]

@@ -1,6 +1,6 @@
 //! Values as people write them: `250ms`, `30M`, `0.001 gwei`, `2026-01-15T00:00:00Z`, addresses.
 
-use alloy_primitives::{Address, Bytes, U256, hex};
+use alloy_primitives::{Address, B256, Bytes, U256, hex};
 use toml::value::Datetime;
 
 /// Longest duration and latest time that are accepted: sums of a few stay far from overflow.
@@ -73,7 +73,7 @@ fn small(value: U256, most: u64) -> Result<u64, String> {
 }
 
 /// A duration in ms; a bare number is ms.
-pub(super) fn duration(value: &toml::Value) -> Result<u64, String> {
+pub fn duration(value: &toml::Value) -> Result<u64, String> {
     small(number(value, DURATIONS)?, MAX_DURATION_MS)
 }
 
@@ -83,7 +83,7 @@ pub(super) fn count(value: &toml::Value) -> Result<u64, String> {
 }
 
 /// An amount in wei; hex is accepted too.
-pub(super) fn wei(value: &toml::Value) -> Result<U256, String> {
+pub fn wei(value: &toml::Value) -> Result<U256, String> {
     match value {
         toml::Value::String(text) if text.trim().starts_with("0x") => word(value),
         other => number(other, WEI),
@@ -228,6 +228,15 @@ pub(super) fn parse_address(text: &str) -> Result<Address, String> {
         return Err(format!("{text:?} has a wrong EIP-55 checksum: a digit may be mistyped"));
     }
     Ok(address)
+}
+
+/// A hash: 32 bytes of hex with `0x`.
+pub(super) fn hash(value: &toml::Value) -> Result<B256, String> {
+    let text = value.as_str().ok_or_else(|| format!("a {} is no hash", value.type_str()))?;
+    let digits = text.strip_prefix("0x").filter(|digits| digits.len() == 64);
+    digits
+        .and_then(|digits| digits.parse().ok())
+        .ok_or_else(|| format!("{text:?} is not 64 hex digits after 0x"))
 }
 
 /// Bytes as hex with `0x`.

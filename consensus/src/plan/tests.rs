@@ -1,17 +1,74 @@
 //! What is planned is accepted, whenever it is posted in time.
 
-use alloy_primitives::Bytes;
-use causeway_chainspec::SpanBlock;
+use alloy_primitives::{B256, Bytes};
+use causeway_chainspec::{LaneItem, Message, SpanBlock, Terms};
 use proptest::prelude::*;
 
 use super::*;
 use crate::testkit::{INTERVAL, Node, T0, span, spec, tx};
 
+/// Nothing but transactions.
+fn of(candidates: Vec<Arc<Tx>>) -> Offer {
+    Offer { candidates, ..Offer::default() }
+}
+
+/// A remote that brings so many bytes of messages.
+fn remote(domain: u32, bytes: usize) -> (Anchor, Inbound) {
+    let anchor = Anchor {
+        domain,
+        identity: B256::ZERO,
+        rules_hash: B256::ZERO,
+        directory: 0,
+        da: Default::default(),
+        number: 1,
+        hash: B256::ZERO,
+        commitment: B256::ZERO,
+        base_fee: 1,
+        time_ms: 1,
+    };
+    let message = Message {
+        nonce: 0,
+        origin: domain,
+        sender: B256::ZERO,
+        destination: 7,
+        recipient: B256::ZERO,
+        body: vec![1; bytes].into(),
+        terms: Terms::default(),
+    };
+    let items = vec![LaneItem::Message(message)];
+    (anchor, Inbound { root: B256::ZERO, count: 1, lanes: vec![], items })
+}
+
+#[test]
+fn remotes_come_before_candidates_and_only_whole() {
+    let mut node = Node::new(spec());
+    node.spec.metalayer.enabled = true;
+    node.da(T0 + 100, vec![], vec![vec![1; 3_000].into()]);
+    node.idle_until(T0 + 2_000);
+    let remotes = vec![remote(8, 3_000), remote(9, 3_000), remote(10, 3_000)];
+    let size = remotes[0].1.size() as u64;
+    let txs: Vec<_> = (0..9).map(|nonce| tx(1, nonce, 1, 1, 900)).collect();
+    let each = txs[0].raw.len() as u64;
+    let offer = Offer { remotes: remotes.clone(), candidates: txs, takeover: None };
+    let plan = plan(&node.spec, &node.cursor().safe, node.cursor(), T0 + 2_001, offer).unwrap();
+    assert_eq!(plan.forced.len(), 1, "forced entries come first");
+    let kept = 7_000 / size;
+    assert_eq!(kept, 2);
+    assert_eq!(plan.claim.anchors, [remotes[0].0.clone(), remotes[1].0.clone()]);
+    assert_eq!(plan.body.inbound, [remotes[0].1.clone(), remotes[1].1.clone()]);
+    assert_eq!(plan.body.candidates.len() as u64, (7_000 - kept * size) / each);
+    assert!(plan.body.matches(&plan.claim));
+    let parent = node.cursor().safe.clone();
+    let block = SpanBlock { claim: plan.claim, body: plan.body };
+    node.da(T0 + 2_100, vec![span(&node.spec, &[block])], vec![]);
+    assert_eq!(node.cursor().safe.number, parent.number + 1, "{:?}", node.last_error());
+}
+
 #[test]
 fn time_is_raised_above_the_parent() {
     let node = Node::new(spec());
     let parent = &node.cursor().safe;
-    let plan = plan(&node.spec, parent, node.cursor(), 5, None, vec![]).unwrap();
+    let plan = plan(&node.spec, parent, node.cursor(), 5, Offer::default()).unwrap();
     assert_eq!(plan.claim.time_ms, parent.time_ms + 1);
     assert_eq!(plan.claim.number, 1);
 }
@@ -23,7 +80,7 @@ fn candidates_fill_what_forced_entries_leave() {
     node.idle_until(T0 + 2_000);
     let txs: Vec<_> = (0..9).map(|nonce| tx(1, nonce, 1, 1, 900)).collect();
     let size = txs[0].raw.len() as u64;
-    let plan = plan(&node.spec, &node.cursor().safe, node.cursor(), T0 + 2_001, None, txs).unwrap();
+    let plan = plan(&node.spec, &node.cursor().safe, node.cursor(), T0 + 2_001, of(txs)).unwrap();
     assert_eq!(plan.forced.len(), 2);
     assert_eq!(plan.body.candidates.len() as u64, 4_000 / size);
     assert_eq!(plan.candidates.len(), plan.forced.len() + plan.body.candidates.len());
@@ -39,7 +96,7 @@ fn a_parent_of_another_lane_is_refused() {
     let block = node.build(&node.cursor().safe, T0 + 1_000, None);
     let tip = Tip::of(&block.claim);
     assert_eq!(tip.cut.lane.count, 1);
-    let result = plan(&node.spec, &tip, &before, T0 + 1_001, None, vec![]);
+    let result = plan(&node.spec, &tip, &before, T0 + 1_001, Offer::default());
     assert_eq!(result.unwrap_err(), PlanError::LaneGone(1));
 }
 
@@ -103,8 +160,8 @@ proptest! {
                         .map(|size| tx(1, index as u64, 1, 1, usize::from(*size)))
                         .collect();
                     // A view that is older than the parent's own is not used twice.
-                    let plan = plan(&node.spec, &parent, cursor, now, None, txs.clone())
-                        .or_else(|_| plan(&node.spec, &parent, node.cursor(), now, None, txs));
+                    let plan = plan(&node.spec, &parent, cursor, now, of(txs.clone()))
+                        .or_else(|_| plan(&node.spec, &parent, node.cursor(), now, of(txs)));
                     let plan = plan.unwrap();
                     built.push(SpanBlock { claim: plan.claim, body: plan.body });
                 }

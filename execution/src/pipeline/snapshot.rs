@@ -7,8 +7,8 @@ use alloy_consensus::Header;
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use causeway_chainspec::{Block, BlockEnv, BlockId, ChainSpec, Seal, StateError, StateReader};
 
-use super::Proof;
 use super::execute::prove;
+use super::{Pipeline, Proof};
 use crate::overlay::{Layer, Overlay};
 use crate::store::{StoredHeads, View};
 use crate::{ExecutionError, system};
@@ -71,6 +71,13 @@ impl Picture {
             return Ok(Some(Overlay::new(self.view.clone(), [below, above].concat())));
         }
         Ok(self.view.at(number)?.map(|view| Overlay::new(view, above.to_vec())))
+    }
+}
+
+impl Pipeline {
+    /// State after an executed block, committed or not: what its child is executed on.
+    pub fn state_of(&self, claim: B256) -> Result<Arc<dyn StateReader>, ExecutionError> {
+        Ok(Arc::new(self.core.parent(claim)?.state))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use alloy_primitives::Bytes;
+use alloy_primitives::{Address, Bytes};
 use causeway_chainspec::plan::SystemState;
 use causeway_chainspec::{Account, AccountDiff, BlockBody, Origin};
 

@@ -9,7 +9,7 @@ use causeway_chainspec::ChainSpec;
 use causeway_chainspec::spec::diff::diff;
 use causeway_chainspec::spec::export::{Format, export};
 use causeway_chainspec::spec::lock::{self, Lock};
-use causeway_chainspec::spec::{Inputs, Invalid, Issue, ReadFile, parse, schema, units};
+use causeway_chainspec::spec::{Inputs, Invalid, Issue, ReadFile, network, parse, schema, units};
 use clap::{Args, Subcommand, ValueEnum};
 use eyre::{WrapErr, eyre};
 use serde_json::{Value, json};
@@ -44,10 +44,15 @@ pub(super) fn parse_here(
     text: &str,
     read: ReadFile<'_>,
 ) -> Result<(ChainSpec, Vec<Issue>), Invalid> {
+    with_inputs(read, |inputs| parse(text, inputs))
+}
+
+/// Gives what parsing needs to know of this binary.
+pub(super) fn with_inputs<T>(read: ReadFile<'_>, use_it: impl FnOnce(&Inputs<'_>) -> T) -> T {
     let vms: Vec<_> = causeway_execution::VMS.iter().map(|(name, _)| *name).collect();
     let layers: Vec<_> = causeway_da::BACKENDS.iter().map(|(name, _)| *name).collect();
     let modes: Vec<_> = causeway_consensus::SEQUENCERS.iter().map(|(name, _)| *name).collect();
-    parse(text, &Inputs { read, vms: &vms, layers: &layers, modes: &modes })
+    use_it(&Inputs { read, vms: &vms, layers: &layers, modes: &modes })
 }
 
 /// The lock beside a spec, or `None` if there is none yet.
@@ -87,8 +92,8 @@ enum Command {
     /// Print the spec with every default written out, as TOML or JSON
     Show(FileArgs),
     /// Print the JSON Schema of chain.toml, for editors
-    Schema,
-    /// Print identity and rules hash, and the genesis block if chain.lock knows it
+    Schema(SchemaArgs),
+    /// Print identity, its base without the network, rules hash, and the genesis block if chain.lock knows it
     Hash(HashArgs),
     /// Compare two specs: what each change costs
     Diff(DiffArgs),
@@ -104,6 +109,13 @@ struct FileArgs {
     /// Print JSON
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Debug, Args)]
+struct SchemaArgs {
+    /// That of metalayer.toml instead
+    #[arg(long)]
+    metalayer: bool,
 }
 
 #[derive(Debug, Args)]
@@ -155,7 +167,10 @@ impl ChainspecArgs {
         match self.command {
             Command::Check(args) => return check(&args),
             Command::Show(args) => show(&args)?,
-            Command::Schema => print(&format!("{:#}\n", schema()))?,
+            Command::Schema(args) => {
+                let schema = if args.metalayer { network::schema() } else { schema() };
+                print(&format!("{schema:#}\n"))?;
+            }
             Command::Hash(args) => hash(&args)?,
             Command::Diff(args) => compare(&args)?,
             Command::Export(args) => write_export(&args)?,
@@ -199,17 +214,19 @@ fn hash(args: &HashArgs) -> eyre::Result<()> {
     if let Some(lock) = &lock {
         lock.check_spec(spec.identity(), spec.da.start)?;
     }
-    let (identity, rules) = (spec.identity(), spec.rules_hash(at));
+    let (identity, base, rules) = (spec.identity(), spec.base_identity(), spec.rules_hash(at));
     if args.file.json {
         let genesis = lock.map(
             |lock| json!({ "hash": lock.genesis_hash, "state_root": lock.genesis_state_root }),
         );
-        let all =
-            json!({ "identity": identity, "rules": rules, "rules_at_ms": at, "genesis": genesis });
+        let all = json!({
+            "identity": identity, "base": base, "rules": rules, "rules_at_ms": at, "genesis": genesis
+        });
         return print(&format!("{all:#}\n"));
     }
     let mut out = String::new();
     writeln!(out, "identity            {identity}")?;
+    writeln!(out, "base                {base}  (identity without metalayer.toml)")?;
     writeln!(out, "rules hash          {rules}  (at {})", units::show_time(at))?;
     match lock {
         Some(lock) => {
@@ -311,6 +328,7 @@ mod tests {
             &["show", path],
             &["show", "--json", path],
             &["schema"],
+            &["schema", "--metalayer"],
             &["hash", path],
             &["diff", path, path],
             &["export", path, "--format", "viem"],

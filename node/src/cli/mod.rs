@@ -5,7 +5,9 @@ pub mod chainspec;
 pub mod da;
 pub mod db;
 pub mod devnet;
+pub mod metalayer;
 pub mod new;
+mod remotes;
 pub mod run;
 pub mod status;
 
@@ -35,7 +37,7 @@ enum Command {
     New(new::NewArgs),
     /// Run a node of a chain.
     Run(run::Run),
-    /// Run a whole chain on this machine: DA, sequencer and a full node, with funded accounts.
+    /// Run whole chains on this machine: DA, sequencer and a full node each, with funded accounts.
     Devnet(devnet::Devnet),
     /// Check, show, hash, compare and export chain specs.
     Chainspec(chainspec::ChainspecArgs),
@@ -43,6 +45,8 @@ enum Command {
     Da(da::Da),
     /// Show where a running node stands.
     Status(status::Status),
+    /// Send to other chains, watch what becomes of it, look after the network.
+    Metalayer(metalayer::Metalayer),
     /// Write blocks to a file.
     Export(blocks::Export),
     /// Execute and commit blocks from a file.
@@ -66,6 +70,7 @@ impl Cli {
             Command::Chainspec(command) => Ok(command.run()?),
             Command::Da(command) => command.run(),
             Command::Status(command) => command.run(),
+            Command::Metalayer(command) => command.run(),
             Command::Export(command) => command.run(),
             Command::Import(command) => command.run(),
             Command::Db(command) => command.run(),

@@ -13,6 +13,7 @@ use eyre::{WrapErr, eyre};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
+use super::remotes::{self, Following};
 use super::{block_on, chainspec, load_spec};
 use crate::clock::SystemClock;
 use crate::config::{
@@ -99,7 +100,8 @@ impl Run {
             format!("cannot listen on {http}; choose another address with --http")
         })?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let settings = Settings {
+        let followed = remotes::settings(&spec, &file.remotes, &self.datadir)?;
+        let mut settings = Settings {
             da: causeway_da::open(&spec, &file.da)?,
             spec,
             datadir: self.datadir.clone(),
@@ -117,14 +119,19 @@ impl Run {
         };
         let rpc = RpcConfig { origins: self.origin, ..RpcConfig::default() };
         block_on(async move {
-            let service = start_da(file.da_service, settings.spec.da.interval_ms, clock).await?;
+            let interval_ms = settings.spec.da.interval_ms;
+            let service = start_da(file.da_service, interval_ms, clock.clone()).await?;
+            let cache_bytes = settings.cache_bytes;
+            let (remotes, following) = remotes::start(followed, clock, cache_bytes).await?;
+            settings.remotes = remotes;
             let running = tasks::start(settings, listener, rpc).await?;
             if let Err(error) = check_lock(&self.chain, &running) {
                 running.stop().await.map_err(node_error)?;
+                following.stop().await;
                 return Err(error);
             }
             info!(rpc = %format!("http://{}", running.addr()), "ready");
-            let exit = until_stopped(running).await;
+            let exit = until_stopped(running, following).await;
             if let Some((stop, server)) = service {
                 stop.cancel();
                 server.await??;
@@ -169,17 +176,19 @@ async fn start_da(
     Ok(Some((stop.clone(), tokio::spawn(serve(listener, da, clock, stop)))))
 }
 
-/// Waits for a signal or a failure, then stops the node.
-async fn until_stopped(mut running: Running) -> CommandResult {
+/// Waits for a signal or a failure, then stops the node and its followers.
+async fn until_stopped(mut running: Running, mut following: Following) -> CommandResult {
     let failed = tokio::select! {
         () = interrupted() => None,
         error = running.failed() => Some(error),
+        error = following.failed() => Some(error),
     };
     match &failed {
         None => info!("stopping"),
         Some(error) => error!(%error, "stopping"),
     }
     let stopped = running.stop().await;
+    following.stop().await;
     match failed {
         Some(error) => Err(node_error(error)),
         None => stopped.map(|()| Exit::Success).map_err(node_error),

@@ -7,11 +7,13 @@ use alloy_primitives::{Address, B256, Bytes};
 use async_trait::async_trait;
 use causeway_chainspec::{ChainSpec, Heads, Tx};
 use causeway_consensus::mempool::ByNonce;
+use causeway_da::DaError;
 use causeway_execution::{ExecutionError, Vm};
 use tokio::sync::{broadcast, watch};
 
 use super::Node;
 use crate::config::Role;
+use crate::remote::Truth;
 use crate::rpc::backend::{
     Backend, BlockEvent, ChainReader, NodeStatus, PoolContent, SubmitError, SyncStatus, Verified,
 };
@@ -39,6 +41,10 @@ impl Backend for Node {
 
     async fn submit(&self, raw: Bytes) -> Result<B256, SubmitError> {
         self.submit(raw).await
+    }
+
+    async fn force(&self, entry: Bytes) -> Result<(), DaError> {
+        self.da.force(entry).await
     }
 
     fn pending_tx(&self, hash: B256) -> Option<Arc<Tx>> {
@@ -99,6 +105,7 @@ impl Backend for Node {
                 .push(format!("derivation is {} DA blocks behind", da.height - cursor.da.height)),
             _ => {}
         }
+        problems.extend(self.troubles());
         NodeStatus { sequencer, da_head, problems }
     }
 
@@ -108,6 +115,42 @@ impl Backend for Node {
     }
 
     fn verified(&self) -> Option<Verified> {
-        None
+        let (head, held) = self.verified_head()?;
+        let (mut waiting, mut alarm) = (None, None);
+        match held {
+            None | Some(Truth::True) => {}
+            Some(Truth::NotYet(reason)) => waiting = Some(reason),
+            Some(Truth::Pruned(reason)) => waiting = Some(format!("unverified (pruned): {reason}")),
+            Some(Truth::False(reason)) => alarm = Some(reason),
+        }
+        Some(Verified { head, waiting, alarm })
+    }
+}
+
+impl Node {
+    /// What is wrong with other members, or with what this chain says of them.
+    fn troubles(&self) -> Vec<String> {
+        let mut troubles = Vec::new();
+        let Some((head, held)) = self.verified_head() else { return troubles };
+        let above = head.number + 1;
+        match held {
+            Some(Truth::False(reason)) => troubles.push(format!(
+                "block {above} says of another member what is not so: {reason}; nothing above the                  block before is verified"
+            )),
+            Some(Truth::Pruned(reason)) => {
+                troubles.push(format!("blocks from {above} on are unverified (pruned): {reason}"));
+            }
+            _ => {}
+        }
+        for domain in self.remotes.domains().filter(|own| *own != self.spec.metalayer.domain) {
+            if let Some(reason) = self.remotes.trouble(domain) {
+                troubles.push(format!("member {domain} is not followed any more: {reason}"));
+            }
+        }
+        let notes = self.unanchored();
+        troubles.extend(
+            notes.iter().map(|(domain, why)| format!("member {domain} is not anchored: {why}")),
+        );
+        troubles
     }
 }

@@ -1,5 +1,6 @@
 //! The node as a value: one chain's pipeline, pool, DA and sequencer, and the rules that join them.
 
+mod anchors;
 mod backend;
 mod derivation;
 mod feed;
@@ -7,6 +8,7 @@ mod port;
 mod span;
 mod submit;
 mod terms;
+mod verified;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -26,10 +28,14 @@ use causeway_execution::{ExecutionError, Pipeline, PipelineConfig};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{broadcast, watch};
 
+pub use anchors::Waking;
 pub use derivation::Applied;
 pub use feed::{Fed, FeedBlock};
 pub use submit::Submit;
 pub use terms::note_abandoned;
+
+use anchors::Anchoring;
+use verified::VerifiedHead;
 
 use crate::config::Role;
 use crate::remote::Remotes;
@@ -107,6 +113,10 @@ pub struct Node {
     poster_key: Option<PrivateKeySigner>,
     clock: Arc<dyn Clock>,
     remotes: Arc<Remotes>,
+    anchoring: Anchoring,
+    /// None for a chain that is no member of the Metalayer.
+    verified: Option<VerifiedHead>,
+    verified_changes: watch::Sender<u64>,
     submit: Submit,
     /// Held by whoever executes, commits or unwinds.
     writer: tokio::sync::Mutex<()>,
@@ -135,7 +145,7 @@ impl Node {
         let mut modules = causeway_bridge::modules(&spec);
         modules.extend(settings.modules);
         let (pipeline, recovered) = Pipeline::open(PipelineConfig {
-            datadir: settings.datadir,
+            datadir: settings.datadir.clone(),
             spec: spec.clone(),
             modules,
             archive: settings.archive,
@@ -150,6 +160,9 @@ impl Node {
             .map_err(|error| ExecutionError::Spec(error.to_string()))?;
         let submit = Submit::open(settings.role, settings.sequencer_url.as_deref())?;
         let cursor = open_cursor(&pipeline)?;
+        let member = spec.metalayer.directory.is_some();
+        let verified =
+            member.then(|| VerifiedHead::open(&settings.datadir, &pipeline)).transpose()?;
         let (abandoned, votes) = sort_records(&recovered.votes)?;
         let heads = watch::Sender::new(heads_of(&pipeline, cursor.as_deref(), 0));
         let node = Arc::new(Self {
@@ -161,6 +174,9 @@ impl Node {
             poster_key: settings.poster_key,
             clock: settings.clock,
             remotes: settings.remotes,
+            anchoring: Anchoring::default(),
+            verified,
+            verified_changes: watch::Sender::default(),
             submit,
             writer: tokio::sync::Mutex::new(()),
             cursor: RwLock::new(cursor),
@@ -286,7 +302,7 @@ fn genesis_claim(pipeline: &Pipeline) -> Result<Claim, ExecutionError> {
     Ok(genesis.plan.claim.clone())
 }
 
-fn decode_cursor(record: &Bytes) -> Result<Cursor, ExecutionError> {
+pub(crate) fn decode_cursor(record: &Bytes) -> Result<Cursor, ExecutionError> {
     Cursor::decode(&mut record.as_ref())
         .map_err(|error| ExecutionError::Damaged(format!("derivation record: {error}")))
 }

@@ -5,22 +5,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use alloy_primitives::{B256, Bytes};
 use async_trait::async_trait;
-use causeway_chainspec::{Block, BlockPlan, Heads, Seal, SealTuple};
+use causeway_chainspec::{Block, BlockPlan, Claim, Heads, Seal, SealTuple};
 use causeway_consensus::derive::Cursor;
-use causeway_consensus::plan::{lane_is_known, may_build, plan};
+use causeway_consensus::plan::{Offer, lane_is_known, may_build, plan};
 use causeway_consensus::rules::Tip;
 use causeway_consensus::{BuildRequest, Chain, ChainError, DurableLog, Proposal, Verdict};
 use causeway_execution::{ExecutionError, Stop};
 use tokio::sync::watch;
 use tracing::{error, warn};
 
-use super::{Node, RECORD_VOTE, seal_tuple};
+use super::{Node, RECORD_VOTE, Waking, seal_tuple};
 use crate::rpc::backend::BlockEvent;
 
 /// DA blocks derivation may be behind for a moment without building being paused.
 const MOST_BEHIND: u64 = 8;
 
-fn chain_error(error: ExecutionError) -> ChainError {
+pub(super) fn chain_error(error: ExecutionError) -> ChainError {
     match error {
         ExecutionError::Unknown(_) => ChainError::UnknownParent(B256::ZERO),
         other => ChainError::Fatal(other.to_string()),
@@ -60,7 +60,10 @@ impl Chain for Node {
             return Verdict::Withhold(format!("parent {parent} is not known here"));
         };
         match self.judge(&parent, proposal.claim.clone(), proposal.body.clone()).await {
-            Ok(block) => Verdict::Valid(block),
+            Ok(block) => match self.withheld(&block.plan.claim) {
+                None => Verdict::Valid(block),
+                Some(reason) => Verdict::Withhold(reason),
+            },
             Err(super::feed::Judgement::Invalid(reason)) => Verdict::Invalid(reason),
             Err(super::feed::Judgement::Wait(reason)) => Verdict::Withhold(reason),
             Err(super::feed::Judgement::Fatal(error)) => Verdict::Withhold(error.to_string()),
@@ -73,6 +76,9 @@ impl Chain for Node {
             return Ok(());
         }
         let block = self.executed(claim)?;
+        if let Some(reason) = self.withheld(&block.plan.claim) {
+            return Err(ChainError::Paused(reason));
+        }
         let tuple = seal_tuple(&self.spec, &block.plan.claim, claim, seal.view);
         self.blocking(move |pipeline| pipeline.commit(claim, Some(seal), Some(tuple)))
             .await
@@ -84,6 +90,7 @@ impl Chain for Node {
         }
         self.committed(block);
         self.publish_heads(false);
+        self.count_waiting(Waking::Block);
         Ok(())
     }
 
@@ -96,7 +103,7 @@ impl Chain for Node {
     }
 
     fn waiting(&self) -> watch::Receiver<usize> {
-        self.pool.waiting()
+        self.waiting_for_blocks()
     }
 
     fn log(&self) -> &dyn DurableLog {
@@ -147,8 +154,20 @@ impl Node {
             usize::try_from(self.spec.gas.limit_candidates).unwrap_or(usize::MAX),
         );
         let takeover = self.takeover(&tip, &cursor)?;
-        plan(&self.spec, &tip, &cursor, time_ms, takeover, candidates)
+        let remotes = self.anchors(parent, time_ms)?;
+        let offer = Offer { takeover, remotes, candidates };
+        plan(&self.spec, &tip, &cursor, time_ms, offer)
             .map_err(|error| ChainError::Paused(error.to_string()))
+    }
+
+    /// Why a block must not be sealed: an anchor of it is not known to be true.
+    fn withheld(&self, claim: &Claim) -> Option<String> {
+        let truth = self.remotes.truths(&claim.anchors);
+        let reason = truth.reason()?;
+        Some(format!(
+            "block {} says of another member what is not verified: {reason}",
+            claim.number
+        ))
     }
 
     /// Where derivation stands, if it has reached the end of the DA layer and kept up since: on an

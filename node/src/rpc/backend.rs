@@ -9,6 +9,7 @@ use causeway_chainspec::{
     Block, BlockEnv, BlockId, ChainSpec, DaRef, Heads, SkipReason, StateReader, Tx, TxError,
 };
 use causeway_consensus::SequencerStatus;
+use causeway_da::DaError;
 use causeway_execution::pipeline::{Proof, Snapshot};
 use causeway_execution::{ExecutionError, Vm};
 use tokio::sync::{broadcast, watch};
@@ -28,6 +29,9 @@ pub trait Backend: Send + Sync + 'static {
     /// to the sequencer, and then as durable as there. Idempotent in effect: the second time is
     /// [`SubmitError::AlreadyKnown`].
     async fn submit(&self, raw: Bytes) -> Result<B256, SubmitError>;
+    /// Puts bytes into the DA layer's forced lane, as any user may; returns once the layer took
+    /// them. Every node finds them there.
+    async fn force(&self, entry: Bytes) -> Result<(), DaError>;
     /// A waiting transaction.
     fn pending_tx(&self, hash: B256) -> Option<Arc<Tx>>;
     /// The nonce after the waiting transactions of an account that can run now; `state_nonce` if

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use alloy_primitives::{B256, Bytes, U256};
 use causeway_chainspec::{SkipReason, StateError, TxError};
+use causeway_da::DaError;
 use causeway_execution::{ExecutionError, VmError};
 use jsonrpsee::types::ErrorObjectOwned;
 
@@ -123,6 +124,18 @@ impl From<VmError> for RpcError {
         match error {
             VmError::Invalid(reason) => reason.into(),
             VmError::State(_) | VmError::Broken(_) => Self::internal(error),
+        }
+    }
+}
+
+impl From<DaError> for RpcError {
+    fn from(error: DaError) -> Self {
+        match error {
+            DaError::Storage(_) | DaError::Config(_) => Self::internal(error),
+            _ if error.is_temporary() => {
+                Self::new(UNAVAILABLE, format!("Resource unavailable: {error}"))
+            }
+            _ => Self::server(error.to_string()),
         }
     }
 }

@@ -15,6 +15,7 @@ mod eth_submit;
 mod eth_subscribe;
 mod feed;
 mod json;
+mod metalayer;
 mod names;
 mod net;
 mod origin;
@@ -44,6 +45,7 @@ use tokio_util::sync::CancellationToken;
 pub use backend::{
     Backend, BlockEvent, ChainReader, NodeStatus, PoolContent, SubmitError, SyncStatus, Verified,
 };
+pub(crate) use error::revert_reason;
 use names::NamesLayer;
 use origin::OriginLayer;
 use table::{Api, Table};
@@ -68,6 +70,7 @@ const MODULES: &[(&str, Register)] = &[
     ("txpool", txpool::register),
     ("rollup", rollup::register),
     ("rollup", feed::register),
+    ("metalayer", metalayer::register),
 ];
 
 /// Limits and manners of one RPC server.

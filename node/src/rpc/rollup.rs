@@ -1,16 +1,33 @@
 //! `rollup`: what a rollup node knows beyond Ethereum. Plain numbers, as rollup APIs use.
 
+use std::sync::Arc;
+
+use alloy_primitives::{B256, Bytes, keccak256};
 use causeway_chainspec::{BlockId, DaRef};
 use jsonrpsee::core::RegisterMethodError;
 use serde_json::{Value, json};
 
-use super::error::RpcResult;
-use super::table::{Api, Table};
+use super::error::{RpcError, RpcResult};
+use super::table::{Api, Args, Table};
 
 pub(crate) fn register(table: &mut Table) -> Result<(), RegisterMethodError> {
     table.quick("rollup_syncStatus", |api, _| sync_status(api))?;
     table.quick("rollup_chainSpec", |api, _| Ok(chain_spec(api)))?;
-    table.quick("rollup_health", |api, _| Ok(health(api)))
+    table.quick("rollup_health", |api, _| Ok(health(api)))?;
+    table.waiting("rollup_sendForced", send_forced)
+}
+
+/// Puts bytes into the DA layer's forced lane: a transaction nobody can leave out, a record of the
+/// directory, a demand. Returns their keccak256 once the layer took them; what becomes of them is
+/// seen in the blocks.
+async fn send_forced(api: Arc<Api>, args: Args) -> RpcResult<B256> {
+    let entry: Bytes = args.need(0, "bytes")?;
+    if entry.is_empty() {
+        return Err(RpcError::params("invalid argument 0 (bytes): nothing to send"));
+    }
+    let hash = keccak256(&entry);
+    api.backend.force(entry).await?;
+    Ok(hash)
 }
 
 fn sync_status(api: &Api) -> RpcResult<Value> {
@@ -30,12 +47,20 @@ fn sync_status(api: &Api) -> RpcResult<Value> {
         "daHead": status.da_head.map(da),
         "reorgs": heads.reorgs,
         "syncing": api.backend.sync_status().is_some(),
+        "verified": api.backend.verified().map(verified),
         "sequencer": {
             "mode": status.sequencer.mode,
             "leader": status.sequencer.leader,
             "paused": status.sequencer.paused,
         },
     }))
+}
+
+fn verified(at: super::backend::Verified) -> Value {
+    json!({
+        "number": at.head.number, "hash": at.head.hash, "claim": at.head.claim,
+        "waiting": at.waiting, "alarm": at.alarm,
+    })
 }
 
 fn da(at: DaRef) -> Value {

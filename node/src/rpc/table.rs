@@ -16,6 +16,7 @@ use super::RpcConfig;
 use super::backend::Backend;
 use super::error::{RpcError, RpcResult};
 use super::eth_filters::Filters;
+use super::metalayer::Outboxes;
 
 /// What every method can reach.
 pub(crate) struct Api {
@@ -27,6 +28,8 @@ pub(crate) struct Api {
     pub(crate) enabled: Vec<&'static str>,
     /// Filters that clients poll.
     pub(crate) filters: Filters,
+    /// Outbox trees read so far.
+    pub(crate) outboxes: Outboxes,
     workers: Arc<Semaphore>,
 }
 
@@ -37,7 +40,14 @@ impl Api {
         enabled: Vec<&'static str>,
     ) -> Self {
         let workers = Arc::new(Semaphore::new(config.workers.max(1)));
-        Self { backend, config, enabled, filters: Filters::default(), workers }
+        Self {
+            backend,
+            config,
+            enabled,
+            filters: Filters::default(),
+            outboxes: Outboxes::default(),
+            workers,
+        }
     }
 
     /// Runs work that may take long on a worker thread: at most `config.workers` at a time, each

@@ -16,7 +16,7 @@ const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 const PROGRESS: u64 = 1000;
 
 /// Runs until `stop`. Trouble with the layer is retried; what it contradicts itself in is not.
-pub(super) async fn run(node: Arc<Node>, stop: CancellationToken) -> Result<(), NodeError> {
+pub(crate) async fn run(node: Arc<Node>, stop: CancellationToken) -> Result<(), NodeError> {
     let poll = Duration::from_millis((node.spec().da.interval_ms / 4).clamp(10, 1000));
     let mut backoff = FIRST_BACKOFF;
     let mut final_height = 0;

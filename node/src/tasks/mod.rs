@@ -1,8 +1,10 @@
 //! The loops of a running node. Only here are temporary failures retried, with capped backoff.
 
-mod derive;
+pub(crate) mod derive;
 mod feed;
 mod publish;
+mod remote;
+pub(crate) mod verify;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -56,8 +58,12 @@ pub async fn start(
     });
     tasks.spawn(log_blocks(node.clone(), stop.clone()));
     tasks.spawn(derive::run(node.clone(), stop.clone()));
+    if node.spec().metalayer.directory.is_some() {
+        tasks.spawn(verify::run(node.clone(), node.remotes().clone(), stop.clone()));
+    }
     match (role, sequencer_url) {
         (Role::Sequencer, _) => {
+            tasks.spawn(remote::run(node.clone(), stop.clone()));
             tasks.spawn(publish::run(node.clone(), stop.clone()));
             tasks.spawn(sequence(node.clone(), stop.clone()));
         }

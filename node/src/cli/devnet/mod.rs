@@ -1,5 +1,10 @@
-//! `causeway devnet`: DA, a sequencer and a full node in one process that share nothing but sockets.
+//! `causeway devnet`: of each chain DA, a sequencer and a full node, in one process; they share
+//! nothing but sockets. Several chains are members of one Metalayer and share their followers.
 
+mod banner;
+mod endpoints;
+mod funds;
+mod network;
 mod world;
 
 use std::net::SocketAddr;
@@ -11,15 +16,17 @@ use clap::{Args, Subcommand};
 use eyre::{WrapErr, bail, eyre};
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, kill_process};
-use serde::{Deserialize, Serialize};
 
+use self::network::{Choices, CoinChoice};
 use crate::exit::{CommandResult, Exit};
 use crate::logging::{self, LogFormat};
 
-/// How long a detached devnet may take to get ready, and a running one to go down.
+/// How long a running devnet may take to go down.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a detached one may take to get ready: it gives up on its own before.
+const START_PATIENCE: Duration = Duration::from_secs(120);
 
-/// Run a whole chain on this machine.
+/// Run a whole chain on this machine, or several that talk to each other.
 #[derive(Debug, Args)]
 pub struct Devnet {
     #[command(subcommand)]
@@ -33,14 +40,23 @@ pub struct Devnet {
     /// Go on in the background once it is ready.
     #[arg(long)]
     detach: bool,
-    /// Address of the sequencer's JSON-RPC; the full node takes the next port. If one is taken,
-    /// a free one is used and printed.
+    /// Address of the sequencer's JSON-RPC; the full node takes the next port, and each further
+    /// chain the next two. If one is taken, a free one is used and printed.
     #[arg(long, default_value = "127.0.0.1:8545")]
     http: SocketAddr,
-    /// VM of a new devnet: evm if not given.
-    #[arg(long)]
-    vm: Option<String>,
-    /// Chain id of a new devnet: 901 if not given.
+    /// Chains of a new devnet, 1 to 16: alpha, beta, gamma and so on. Several are one Metalayer,
+    /// and alpha is its hub. 1 if not given.
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=16))]
+    chains: Option<u8>,
+    /// VM of each chain of a new devnet, in order, as evm,evm,ledger; the last is that of all
+    /// further chains. evm if not given.
+    #[arg(long, value_delimiter = ',')]
+    vm: Vec<String>,
+    /// Whose coin pays for gas on each chain after the hub, in order; the last holds for all
+    /// further chains. hub if not given.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    coin: Vec<CoinChoice>,
+    /// Chain id of a new devnet: 901 if not given; further chains have the next ones.
     #[arg(long)]
     chain_id: Option<u64>,
     /// Block time of a new devnet: 250ms if not given.
@@ -58,34 +74,6 @@ pub struct Devnet {
 enum DevnetCommand {
     /// Stop a devnet that runs in the background.
     Down,
-}
-
-/// `devnet.json`: what tools need to know of a running devnet.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Endpoints {
-    /// Process that runs it.
-    pid: u32,
-    chains: Vec<ChainEndpoints>,
-    accounts: Vec<Account>,
-}
-
-/// One chain of `devnet.json`. `full_rpc` is the node that lives from DA.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct ChainEndpoints {
-    name: String,
-    chain_id: u64,
-    rpc: String,
-    ws: String,
-    full_rpc: String,
-    da: String,
-    spec: PathBuf,
-}
-
-/// A funded account of `devnet.json`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Account {
-    address: String,
-    key: String,
 }
 
 impl Devnet {
@@ -113,14 +101,18 @@ impl Devnet {
             eyre!("a devnet runs on {} already; stop it with `causeway devnet down`", dir.display())
         })?;
         if self.fresh {
-            clear(dir)?;
+            network::clear(dir)?;
         }
         let options = world::Options {
             dir: dir.to_path_buf(),
             http: self.http,
-            vm: self.vm.clone(),
-            chain_id: self.chain_id,
-            block_time: self.block_time.clone(),
+            choices: Choices {
+                chains: self.chains,
+                vms: self.vm.clone(),
+                coins: self.coin.clone(),
+                chain_id: self.chain_id,
+                block_time: self.block_time.clone(),
+            },
         };
         let exit = super::block_on(world::run(options))?;
         drop(lock);
@@ -155,16 +147,16 @@ impl Devnet {
                 let log = std::fs::read_to_string(&path).unwrap_or_default();
                 bail!("the devnet ended with {status}:\n{log}");
             }
-            if let Some(endpoints) = read_endpoints(dir).filter(|found| found.pid == child.id()) {
-                print_banner(&endpoints);
+            if let Some(endpoints) = endpoints::read(dir).filter(|found| found.pid == child.id()) {
+                banner::print(&endpoints);
                 println!("\nRuns in the background; log {}", path.display());
                 return Ok(());
             }
-            if started.elapsed() > PATIENCE {
+            if started.elapsed() > START_PATIENCE {
                 child.kill()?;
                 bail!(
                     "the devnet was not ready in {} s; see {}",
-                    PATIENCE.as_secs(),
+                    START_PATIENCE.as_secs(),
                     path.display()
                 );
             }
@@ -179,8 +171,9 @@ fn down(dir: &Path) -> eyre::Result<()> {
         println!("no devnet runs on {}", dir.display());
         return Ok(());
     }
-    let endpoints = read_endpoints(dir)
-        .ok_or_else(|| eyre!("{} is not there yet; try again", dir.join(ENDPOINTS).display()))?;
+    let endpoints = endpoints::read(dir).ok_or_else(|| {
+        eyre!("{} is not there yet; try again", dir.join(endpoints::FILE).display())
+    })?;
     let pid = i32::try_from(endpoints.pid).ok().and_then(Pid::from_raw);
     let pid = pid.ok_or_else(|| eyre!("devnet.json names no process"))?;
     kill_process(pid, Signal::TERM).wrap_err("cannot signal the devnet")?;
@@ -196,7 +189,6 @@ fn down(dir: &Path) -> eyre::Result<()> {
 }
 
 const LOCK: &str = "devnet.lock";
-const ENDPOINTS: &str = "devnet.json";
 
 /// Held while a devnet runs; the kernel lets go of it however the process ends.
 struct Lock(#[expect(dead_code, reason = "held, not read")] std::fs::File);
@@ -214,62 +206,11 @@ impl Lock {
     }
 }
 
-/// Deletes what a devnet wrote, and nothing else.
-fn clear(dir: &Path) -> eyre::Result<()> {
-    for name in ["da", "sequencer", "full"] {
-        let path = dir.join(name);
-        if path.exists() {
-            std::fs::remove_dir_all(&path)
-                .wrap_err_with(|| format!("cannot delete {}", path.display()))?;
-        }
-    }
-    for name in ["chain.toml", ENDPOINTS] {
-        let path = dir.join(name);
-        if path.exists() {
-            std::fs::remove_file(&path)
-                .wrap_err_with(|| format!("cannot delete {}", path.display()))?;
-        }
-    }
-    Ok(())
-}
-
-fn default_dir() -> eyre::Result<PathBuf> {
+/// Where a devnet lies if nobody says otherwise.
+pub(super) fn default_dir() -> eyre::Result<PathBuf> {
     if let Some(data) = std::env::var_os("XDG_DATA_HOME") {
         return Ok(PathBuf::from(data).join("causeway/devnet"));
     }
     let home = std::env::var_os("HOME").ok_or_else(|| eyre!("no HOME: give --datadir"))?;
     Ok(PathBuf::from(home).join(".local/share/causeway/devnet"))
-}
-
-fn read_endpoints(dir: &Path) -> Option<Endpoints> {
-    serde_json::from_str(&std::fs::read_to_string(dir.join(ENDPOINTS)).ok()?).ok()
-}
-
-/// Written whole or not at all: readers poll for it.
-fn write_endpoints(dir: &Path, endpoints: &Endpoints) -> eyre::Result<()> {
-    let next = dir.join("devnet.json.next");
-    std::fs::write(&next, serde_json::to_string_pretty(endpoints)?)?;
-    std::fs::rename(&next, dir.join(ENDPOINTS))?;
-    Ok(())
-}
-
-fn print_banner(endpoints: &Endpoints) {
-    for chain in &endpoints.chains {
-        println!("Chain      {}  id {}", chain.name, chain.chain_id);
-        println!("Sequencer  {}  {}", chain.rpc, chain.ws);
-        println!("Full node  {}  (rebuilt from DA)", chain.full_rpc);
-        println!("DA         {}", chain.da);
-        println!("Spec       {}", chain.spec.display());
-    }
-    println!("\nAccounts, 10000 ether each (keys are public: never use them elsewhere)");
-    for account in &endpoints.accounts {
-        println!("  {}  {}", account.address, account.key);
-    }
-    if let (Some(chain), [from, to, ..]) = (endpoints.chains.first(), &*endpoints.accounts) {
-        println!("\nTry");
-        println!(
-            "  cast send --rpc-url {} --private-key {} --value 1ether {}",
-            chain.rpc, from.key, to.address
-        );
-    }
 }

@@ -4,144 +4,233 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use causeway_chainspec::spec::presets::{Keys, Template};
+use alloy_signer_local::PrivateKeySigner;
+use causeway_chainspec::mailbox::Coin;
 use causeway_chainspec::{ChainSpec, Clock};
 use causeway_consensus::mempool::Limits;
+use causeway_da::DaBackend;
 use causeway_da::local::{LocalConfig, LocalDa, serve};
-use eyre::{WrapErr, eyre};
+use eyre::eyre;
+use futures::future::{join_all, select_all};
 use tokio_util::sync::CancellationToken;
 
-use super::super::load_spec;
+use super::super::remotes::{self, Following};
 use super::super::run::{DaTask, interrupted, node_error};
-use super::{Account, ChainEndpoints, Endpoints, print_banner, write_endpoints};
+use super::endpoints::{self, Account, ChainEndpoints, Endpoints};
+use super::network::{self, Choices, Member, NETWORK_FILE, SPEC_FILE};
+use super::{banner, funds};
 use crate::clock::SystemClock;
 use crate::config::{DEFAULT_CACHE_MIB, DEFAULT_HISTORY, Role};
 use crate::devkeys;
 use crate::exit::{CommandResult, Exit, ExitError};
-use crate::node::Settings;
+use crate::node::{NodeError, Settings};
+use crate::remote::{RemoteSettings, Remotes};
 use crate::rpc::RpcConfig;
 use crate::tasks::{self, Running};
+
+/// Least cache of a store; what there is, is shared by the chains.
+const LEAST_CACHE_MIB: usize = 32;
 
 /// What a devnet is made from.
 pub(super) struct Options {
     pub(super) dir: PathBuf,
     pub(super) http: SocketAddr,
-    pub(super) vm: Option<String>,
-    pub(super) chain_id: Option<u64>,
-    pub(super) block_time: Option<String>,
+    pub(super) choices: Choices,
+}
+
+/// What every node of a devnet is started with.
+struct World {
+    http: SocketAddr,
+    clock: Arc<dyn Clock>,
+    remotes: Arc<Remotes>,
+    cache_bytes: usize,
+}
+
+/// The nodes of one chain.
+struct Nodes {
+    sequencer: Running,
+    full: Running,
 }
 
 /// Runs a devnet until a signal or a failure.
 pub(super) async fn run(options: Options) -> CommandResult {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let spec = open_spec(&options, clock.now_ms())?;
-    let (da_url, (da_stop, da_server)) = start_da(&options, &spec, clock.clone()).await?;
+    let members = network::open(&options.dir, &options.choices, clock.now_ms())?;
+    let cache_bytes = (DEFAULT_CACHE_MIB / members.len()).max(LEAST_CACHE_MIB) << 20;
+    let mut services = Vec::new();
+    let mut urls = Vec::new();
+    for member in &members {
+        let (url, service) = start_da(member, clock.clone()).await?;
+        urls.push(url);
+        services.push(service);
+    }
+    let followed = follow(&options, &members, &urls)?;
+    let (remotes, mut following) = remotes::start(followed, clock.clone(), cache_bytes).await?;
+    let world = World { http: options.http, clock, remotes, cache_bytes };
+    let mut chains = Vec::new();
+    for (index, (member, url)) in members.iter().zip(&urls).enumerate() {
+        chains.push(start_chain(&world, index, member, url).await?);
+    }
 
-    let sequencer = start_node(&options, &spec, &clock, &da_url, None).await?;
-    let feed = format!("ws://{}", sequencer.addr());
-    let full = start_node(&options, &spec, &clock, &da_url, Some(feed)).await?;
-
-    let endpoints = endpoints(&options, &spec, &sequencer, &full, da_url);
-    write_endpoints(&options.dir, &endpoints)?;
-    print_banner(&endpoints);
-
-    let (mut sequencer, mut full) = (sequencer, full);
+    let described = describe(&options, &members, &chains, &urls);
+    let ready = ready(&options, &members, &chains, described);
     let failed = tokio::select! {
+        error = ready => Some(error.into()),
         () = interrupted() => None,
-        error = sequencer.failed() => Some(error),
-        error = full.failed() => Some(error),
+        error = failure(&mut chains, &mut following) => Some(node_error(error)),
     };
     eprintln!("stopping");
-    let stopped = (full.stop().await, sequencer.stop().await);
-    da_stop.cancel();
-    da_server.await??;
+    let nodes = chains.into_iter().flat_map(|chain| [chain.full, chain.sequencer]);
+    let stopped: Result<(), NodeError> =
+        join_all(nodes.map(Running::stop)).await.into_iter().collect();
+    following.stop().await;
+    stop_services(services).await?;
     match (failed, stopped) {
-        (Some(error), _) | (None, (Err(error), _) | (_, Err(error))) => Err(node_error(error)),
-        (None, (Ok(()), Ok(()))) => Ok(Exit::Success),
+        (Some(error), _) => Err(error),
+        (None, Err(error)) => Err(node_error(error)),
+        (None, Ok(())) => Ok(Exit::Success),
     }
 }
 
-/// The spec of the directory; written first if it is new. What was chosen for a new devnet must
-/// hold for an old one, too.
-fn open_spec(options: &Options, now_ms: u64) -> Result<Arc<ChainSpec>, ExitError> {
-    let path = options.dir.join("chain.toml");
-    let new = !path.exists();
-    if new {
-        let (id, vm) = (options.chain_id.unwrap_or(901), options.vm.as_deref().unwrap_or("evm"));
-        let mut template = Template::devnet("alpha", id, vm, Keys::DEV, now_ms);
-        if let Some(block_time) = &options.block_time {
-            template.block_time.clone_from(block_time);
-        }
-        std::fs::write(&path, template.to_toml())
-            .wrap_err_with(|| format!("cannot write {}", path.display()))?;
-    }
-    let spec = load_spec(&path)?;
-    let other_vm = options.vm.as_ref().is_some_and(|vm| *vm != spec.vm);
-    let other_id = options.chain_id.is_some_and(|id| id != spec.chain_id);
-    if other_vm || other_id || (!new && options.block_time.is_some()) {
-        let (dir, vm, id) = (options.dir.display(), &spec.vm, spec.chain_id);
-        let report = eyre!(
-            "the devnet in {dir} has vm {vm}, chain id {id} and its own block time; leave the flags \
-             out to go on with it, or add --fresh to start over"
-        );
-        return Err(ExitError::new(Exit::Spec, report));
-    }
-    Ok(Arc::new(spec))
-}
-
-async fn start_da(
+/// Tells that the devnet is ready once it is; ends only if it cannot get so far.
+fn ready(
     options: &Options,
-    spec: &ChainSpec,
-    clock: Arc<dyn Clock>,
-) -> Result<(String, DaTask), ExitError> {
+    members: &[Member],
+    chains: &[Nodes],
+    described: Endpoints,
+) -> impl Future<Output = eyre::Report> + use<> {
+    let nodes: Vec<_> = members
+        .iter()
+        .zip(chains)
+        .flat_map(|(member, Nodes { sequencer, full })| {
+            let name = member.name;
+            [
+                (name.to_owned(), sequencer.node().clone()),
+                (format!("{name} (full node)"), full.node().clone()),
+            ]
+        })
+        .collect();
+    let dir = options.dir.clone();
+    async move {
+        let told = async {
+            funds::arrive(&nodes).await?;
+            endpoints::write(&dir, &described)
+        };
+        match told.await {
+            Ok(()) => banner::print(&described),
+            Err(error) => return error,
+        }
+        std::future::pending().await
+    }
+}
+
+/// Waits until a node or a follower fails.
+async fn failure(chains: &mut [Nodes], following: &mut Following) -> NodeError {
+    let nodes = chains.iter_mut().flat_map(|Nodes { sequencer, full }| [sequencer, full]);
+    let nodes = select_all(nodes.map(|node| Box::pin(node.failed())));
+    tokio::select! {
+        (error, ..) = nodes => error,
+        error = following.failed() => error,
+    }
+}
+
+async fn start_da(member: &Member, clock: Arc<dyn Clock>) -> Result<(String, DaTask), ExitError> {
     let key = devkeys::da();
     let config = LocalConfig {
-        genesis_time_ms: spec.genesis.time_ms,
-        interval_ms: spec.da.interval_ms,
+        genesis_time_ms: member.spec.genesis.time_ms,
+        interval_ms: member.spec.da.interval_ms,
         ..LocalConfig::default()
     };
-    let da = Arc::new(LocalDa::open(&options.dir.join("da"), key, config)?);
+    let da = Arc::new(LocalDa::open(&member.dir.join("da"), key, config)?);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("http://{}", listener.local_addr()?);
     let stop = CancellationToken::new();
     Ok((url, (stop.clone(), tokio::spawn(serve(listener, da, clock, stop)))))
 }
 
+async fn stop_services(services: Vec<DaTask>) -> Result<(), ExitError> {
+    for (stop, _) in &services {
+        stop.cancel();
+    }
+    for (_, server) in services {
+        server.await??;
+    }
+    Ok(())
+}
+
+/// One follower a chain, which all nodes share; none if there is only one chain.
+fn follow(
+    options: &Options,
+    members: &[Member],
+    urls: &[String],
+) -> Result<Vec<RemoteSettings>, ExitError> {
+    if members.len() == 1 {
+        return Ok(Vec::new());
+    }
+    let mut all = Vec::with_capacity(members.len());
+    for (member, url) in members.iter().zip(urls) {
+        all.push(RemoteSettings {
+            spec: member.spec.clone(),
+            da: da_client(&member.spec, url)?,
+            datadir: options.dir.join(remotes::DIR).join(member.name),
+        });
+    }
+    Ok(all)
+}
+
+fn da_client(spec: &ChainSpec, url: &str) -> Result<Arc<dyn DaBackend>, ExitError> {
+    let mut table = toml::Table::new();
+    table.insert("url".into(), url.into());
+    Ok(causeway_da::open(spec, &table)?)
+}
+
+/// Starts sequencer and full node of the chain with an index.
+async fn start_chain(
+    world: &World,
+    index: usize,
+    member: &Member,
+    da_url: &str,
+) -> Result<Nodes, ExitError> {
+    let port = |role: u16| port(world.http.port(), index, role);
+    let sequencer = start_node(world, member, da_url, (None, port(0))).await?;
+    let feed = format!("ws://{}", sequencer.addr());
+    let full = start_node(world, member, da_url, (Some(feed), port(1))).await?;
+    Ok(Nodes { sequencer, full })
+}
+
+/// Two ports a chain; port 0 asks for any free one, for all.
+fn port(base: u16, index: usize, role: u16) -> u16 {
+    let offset = u16::try_from(2 * index).unwrap_or(u16::MAX).saturating_add(role);
+    if base == 0 { 0 } else { base.saturating_add(offset) }
+}
+
 /// Starts the sequencer, or with a feed to follow, the full node. Neither sees the other's files.
 async fn start_node(
-    options: &Options,
-    spec: &Arc<ChainSpec>,
-    clock: &Arc<dyn Clock>,
+    world: &World,
+    member: &Member,
     da_url: &str,
-    feed: Option<String>,
+    (feed, port): (Option<String>, u16),
 ) -> Result<Running, ExitError> {
-    let port = options.http.port();
-    let (role, name, port) = match feed {
-        None => (Role::Sequencer, "sequencer", port),
-        // Port 0 asks for any free one, for both.
-        Some(_) if port == 0 => (Role::Full, "full", 0),
-        Some(_) => (Role::Full, "full", port.saturating_add(1)),
-    };
-    let is_sequencer = role == Role::Sequencer;
-    let mut da = toml::Table::new();
-    da.insert("url".into(), da_url.into());
+    let is_sequencer = feed.is_none();
+    let (role, name) =
+        if is_sequencer { (Role::Sequencer, "sequencer") } else { (Role::Full, "full") };
     let settings = Settings {
-        spec: spec.clone(),
-        datadir: options.dir.join(name),
+        spec: member.spec.clone(),
+        datadir: member.dir.join(name),
         role,
-        da: causeway_da::open(spec, &da)?,
-        clock: clock.clone(),
+        da: da_client(&member.spec, da_url)?,
+        clock: world.clock.clone(),
         sequencer_key: is_sequencer.then(devkeys::sequencer),
         poster_key: is_sequencer.then(devkeys::poster),
         sequencer_url: feed,
         modules: Vec::new(),
-        remotes: Arc::default(),
+        remotes: world.remotes.clone(),
         pool: Limits::default(),
         archive: false,
         history_blocks: DEFAULT_HISTORY,
-        cache_bytes: DEFAULT_CACHE_MIB << 20,
+        cache_bytes: world.cache_bytes,
     };
-    let listener = listen(SocketAddr::new(options.http.ip(), port))?;
+    let listener = listen(SocketAddr::new(world.http.ip(), port))?;
     let rpc = RpcConfig { origins: vec!["*".into()], ..RpcConfig::default() };
     tasks::start(settings, listener, rpc).await.map_err(node_error)
 }
@@ -153,28 +242,41 @@ fn listen(wanted: SocketAddr) -> eyre::Result<TcpListener> {
         .map_err(|error| eyre!("cannot listen on {wanted} nor on any port of it: {error}"))
 }
 
-fn endpoints(
-    options: &Options,
-    spec: &ChainSpec,
-    sequencer: &Running,
-    full: &Running,
-    da: String,
-) -> Endpoints {
-    let accounts = devkeys::accounts()
-        .into_iter()
-        .map(|signer| Account {
-            address: signer.address().to_string(),
-            key: signer.to_bytes().to_string(),
-        })
-        .collect();
-    let chain = ChainEndpoints {
-        name: spec.short_name.clone(),
-        chain_id: spec.chain_id,
-        rpc: format!("http://{}", sequencer.addr()),
-        ws: format!("ws://{}", sequencer.addr()),
-        full_rpc: format!("http://{}", full.addr()),
-        da,
-        spec: options.dir.join("chain.toml"),
+fn describe(options: &Options, members: &[Member], chains: &[Nodes], urls: &[String]) -> Endpoints {
+    let account = |signer: PrivateKeySigner| Account {
+        address: signer.address().to_string(),
+        key: signer.to_bytes().to_string(),
     };
-    Endpoints { pid: std::process::id(), chains: vec![chain], accounts }
+    let chain = |((member, nodes), da): ((&Member, &Nodes), &String)| ChainEndpoints {
+        name: member.name.to_owned(),
+        chain_id: member.spec.chain_id,
+        domain: member.spec.metalayer.domain,
+        vm: member.spec.vm.clone(),
+        coin: network::coin_name(member.spec.metalayer.coin).to_owned(),
+        hub: member.spec.metalayer.coin == Coin::Home,
+        rpc: format!("http://{}", nodes.sequencer.addr()),
+        ws: format!("ws://{}", nodes.sequencer.addr()),
+        full_rpc: format!("http://{}", nodes.full.addr()),
+        da: da.clone(),
+        spec: member.dir.join(SPEC_FILE),
+    };
+    let network = members.len() > 1;
+    Endpoints {
+        pid: std::process::id(),
+        chains: members.iter().zip(chains).zip(urls).map(chain).collect(),
+        accounts: devkeys::accounts().into_iter().map(account).collect(),
+        governance: network.then(|| account(devkeys::governance())),
+        metalayer: network.then(|| options.dir.join(NETWORK_FILE)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_chain_has_two_ports() {
+        assert_eq!([port(8545, 0, 0), port(8545, 0, 1), port(8545, 2, 1)], [8545, 8546, 8550]);
+        assert_eq!([port(0, 3, 1), port(u16::MAX, 3, 1)], [0, u16::MAX]);
+    }
 }

@@ -2,9 +2,10 @@
 
 use alloy_primitives::{Address, B256, U256};
 use causeway_chainspec::{SkipReason, TxError};
+use causeway_da::DaError;
 use serde_json::{Value, json};
 
-use super::fake::{ASSERT, USER_ERROR};
+use super::fake_vm::{ASSERT, USER_ERROR};
 use super::wire::{CONTRACT, FRIEND, World, alice, deposit, transfer};
 use crate::rpc::{RpcConfig, SubmitError};
 
@@ -310,4 +311,41 @@ async fn methods_that_are_not_there() {
 fn unknown_namespaces_are_refused() {
     let error = crate::rpc::namespaces(&["eht".into()]).unwrap_err().to_string();
     assert!(error.contains("\"eht\"") && error.contains("\"eth\""), "{error}");
+}
+
+#[tokio::test]
+async fn a_chain_outside_the_metalayer_says_so() {
+    let world = World::new(RpcConfig::default()).await;
+    let text = "this chain is not a member of a metalayer: set [metalayer] enabled in its \
+                chain.toml before block 0";
+    for method in ["Message", "MessageProof", "Anchors", "Lane", "Supply", "Directory"] {
+        let answer = world.call(&format!("metalayer_get{method}"), json!([B256::ZERO])).await;
+        assert_eq!(answer, error(-32601, text), "{method}");
+    }
+}
+
+#[tokio::test]
+async fn forced_bytes_reach_the_da_layer_or_say_why_not() {
+    let world = World::new(RpcConfig::default()).await;
+    let send = |params| world.call("rollup_sendForced", params);
+    assert_eq!(send(json!(["0x7c01"])).await, json!(alloy_primitives::keccak256([0x7c, 1])));
+    assert_eq!(*world.node.forced.lock(), [alloy_primitives::Bytes::from(vec![0x7c, 1])]);
+    let empty = error(-32602, "invalid argument 0 (bytes): nothing to send");
+    assert_eq!(send(json!(["0x"])).await, empty);
+    let cases = [
+        (
+            DaError::Unavailable("no answer".into()),
+            error(-32002, "Resource unavailable: da layer is unavailable: no answer"),
+        ),
+        (
+            DaError::TooLarge { bytes: 9, most: 8 },
+            error(-32000, "submission of 9 bytes is over the limit of 8"),
+        ),
+        (DaError::Storage("/secret".into()), error(-32603, "internal error")),
+    ];
+    for (failure, expected) in cases {
+        *world.node.da_error.lock() = Some(failure);
+        assert_eq!(send(json!(["0x01"])).await, expected);
+    }
+    assert_eq!(world.node.forced.lock().len(), 1);
 }

@@ -1,10 +1,10 @@
-//! A node made of values: a chain of blocks in memory, a pool, and a VM that does what call data says.
+//! A node made of values: a chain of blocks in memory and a pool.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use alloy_consensus::Header;
-use alloy_primitives::{Address, B256, Bytes, TxKind, U256, keccak256};
+use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use async_trait::async_trait;
 use causeway_chainspec::block::{Outcome, header};
 use causeway_chainspec::spec::{ChainSpec, DaSpec};
@@ -12,18 +12,17 @@ use causeway_chainspec::spec::{
     Fees, Fork, Gas, GenesisSpec, Kind, MetalayerSpec, Public, SequencerSpec, Token,
 };
 use causeway_chainspec::{
-    Account, Block, BlockBody, BlockEnv, BlockId, BlockPlan, Claim, DaRef, Heads, Receipt,
-    SkipReason, StateDiff, StateError, StateReader, Tx,
+    Account, Block, BlockBody, BlockEnv, BlockId, BlockPlan, Claim, DaRef, Heads, LaneItem,
+    Receipt, StateError, StateReader, Tx,
 };
 use causeway_consensus::SequencerStatus;
+use causeway_da::DaError;
 use causeway_execution::pipeline::Proof;
-use causeway_execution::vm::CallResult;
-use causeway_execution::{
-    BlockOutput, Call, CallOutput, ExecutionError, Stop, TxFacts, Vm, VmError,
-};
+use causeway_execution::{ExecutionError, Vm};
 use parking_lot::Mutex;
 use tokio::sync::{broadcast, watch};
 
+use super::fake_vm::FakeVm;
 use crate::rpc::{
     Backend, BlockEvent, ChainReader, NodeStatus, PoolContent, SubmitError, SyncStatus, Verified,
 };
@@ -87,7 +86,7 @@ pub(super) fn spec() -> ChainSpec {
 
 /// State in maps.
 #[derive(Debug, Clone, Default)]
-pub(super) struct FakeState {
+pub(crate) struct FakeState {
     pub(super) accounts: BTreeMap<Address, Account>,
     pub(super) slots: BTreeMap<(Address, U256), U256>,
     pub(super) codes: BTreeMap<B256, Bytes>,
@@ -125,17 +124,27 @@ impl StateReader for FakeState {
 
 /// A chain in memory; cloned for every request, as a snapshot would be.
 #[derive(Clone, Default)]
-pub(super) struct FakeChain {
-    pub(super) blocks: Vec<Arc<Block>>,
+pub(crate) struct FakeChain {
+    pub(crate) blocks: Vec<Arc<Block>>,
     pub(super) states: Vec<Arc<FakeState>>,
-    pub(super) safe: u64,
-    pub(super) finalized: u64,
+    pub(crate) safe: u64,
+    pub(crate) finalized: u64,
     pub(super) oldest_state: u64,
 }
 
 impl FakeChain {
     /// Puts a block on top.
     pub(super) fn push(&mut self, txs: Vec<(Tx, Receipt)>, state: FakeState) -> Arc<Block> {
+        self.push_sending(txs, state, (Vec::new(), B256::ZERO))
+    }
+
+    /// Puts a block on top that sends, and commits to it.
+    pub(crate) fn push_sending(
+        &mut self,
+        txs: Vec<(Tx, Receipt)>,
+        state: FakeState,
+        (outbox, commitment): (Vec<LaneItem>, B256),
+    ) -> Arc<Block> {
         let parent = self.blocks.last();
         let number = self.blocks.len() as u64;
         let claim = Claim {
@@ -160,7 +169,7 @@ impl FakeChain {
             logs_bloom: alloy_primitives::logs_bloom(receipts.iter().flat_map(|r| &r.logs)),
             gas_used: receipts.iter().map(|receipt| receipt.gas_used).sum(),
             withdrawals_root: B256::repeat_byte(0x54),
-            commitment: B256::ZERO,
+            commitment,
         };
         let header = header(&claim, &env(number), &outcome);
         let block = Arc::new(Block {
@@ -170,7 +179,7 @@ impl FakeChain {
             txs: txs.into_iter().map(Arc::new).collect(),
             receipts,
             skipped: Vec::new(),
-            outbox: Vec::new(),
+            outbox,
             plan: BlockPlan::new(claim, BlockBody::default(), Vec::new(), &|_| None),
         });
         self.blocks.push(block.clone());
@@ -273,6 +282,10 @@ pub(super) struct FakeNode {
     pub(super) pool: Mutex<Vec<Arc<Tx>>>,
     /// What the next submit fails with.
     pub(super) refuse: Mutex<Option<SubmitError>>,
+    /// What the next forced entry fails with.
+    pub(super) da_error: Mutex<Option<DaError>>,
+    /// The forced lane.
+    pub(super) forced: Mutex<Vec<Bytes>>,
     pub(super) sync: Mutex<Option<SyncStatus>>,
     pub(super) heads: watch::Sender<Heads>,
     pub(super) pending: broadcast::Sender<Arc<Tx>>,
@@ -296,6 +309,8 @@ impl FakeNode {
             chain: Mutex::new(chain),
             pool: Mutex::default(),
             refuse: Mutex::default(),
+            da_error: Mutex::default(),
+            forced: Mutex::default(),
             sync: Mutex::default(),
             heads: watch::Sender::new(heads),
             pending: broadcast::Sender::new(16),
@@ -326,6 +341,13 @@ impl Backend for FakeNode {
         self.pool.lock().push(tx.clone());
         let _ = self.pending.send(tx.clone());
         Ok(tx.hash)
+    }
+    async fn force(&self, entry: Bytes) -> Result<(), DaError> {
+        if let Some(error) = self.da_error.lock().take() {
+            return Err(error);
+        }
+        self.forced.lock().push(entry);
+        Ok(())
     }
     fn feed_block(&self, number: u64) -> Result<Option<Bytes>, ExecutionError> {
         Ok(Some(Bytes::from(number.to_be_bytes())))
@@ -368,120 +390,5 @@ impl Backend for FakeNode {
 
     fn verified(&self) -> Option<Verified> {
         None
-    }
-}
-
-/// Solidity's `Error("user error")`.
-pub(super) const USER_ERROR: &str = "0x08c379a0\
-    0000000000000000000000000000000000000000000000000000000000000020\
-    000000000000000000000000000000000000000000000000000000000000000a\
-    75736572206572726f7200000000000000000000000000000000000000000000";
-/// Solidity's `Panic(1)`.
-pub(super) const ASSERT: &str = "0x4e487b71\
-    0000000000000000000000000000000000000000000000000000000000000001";
-/// Least gas limit with which call data 0x06 succeeds.
-pub(super) const HUNGRY_GAS: u64 = 61_234;
-
-struct FakeVm {
-    gate: Arc<Mutex<()>>,
-}
-
-impl FakeVm {
-    /// What call data 0x05 returns: the environment as the callee sees it, a word each.
-    fn seen(env: &BlockEnv, call: &Call) -> Bytes {
-        let words = [
-            env.number,
-            env.time_ms / 1000,
-            env.base_fee,
-            call.gas_price as u64,
-            call.gas_limit,
-            call.value.to(),
-        ];
-        words.iter().flat_map(|word| U256::from(*word).to_be_bytes::<32>()).collect()
-    }
-}
-
-impl Vm for FakeVm {
-    fn check(&self, _tx: &Tx, _env: &BlockEnv) -> Result<TxFacts, SkipReason> {
-        unreachable!("the RPC leaves checks to the pool")
-    }
-    fn execute(
-        &self,
-        _state: &dyn StateReader,
-        _env: &BlockEnv,
-        _txs: &[Arc<Tx>],
-        _stop: &Stop,
-    ) -> Result<BlockOutput, VmError> {
-        unreachable!("the RPC executes no blocks")
-    }
-    fn preinstall(
-        &self,
-        _state: &dyn StateReader,
-        _env: &BlockEnv,
-        _address: Address,
-        _creation_code: &Bytes,
-    ) -> Result<StateDiff, VmError> {
-        unreachable!("the RPC makes no genesis")
-    }
-
-    fn call(
-        &self,
-        state: &dyn StateReader,
-        env: &BlockEnv,
-        call: &Call,
-    ) -> Result<CallOutput, VmError> {
-        let output = |result, gas_used, output: Bytes| {
-            Ok(CallOutput {
-                result,
-                gas_used,
-                gas_refunded: 0,
-                output,
-                logs: Vec::new(),
-                created: None,
-            })
-        };
-        let reverted = |data: &str| output(CallResult::Revert, 22_000, data.parse().unwrap());
-        let halted =
-            |why: &str| output(CallResult::Halt(why.to_owned()), call.gas_limit, Bytes::new());
-        if call.gas_limit < 21_000 {
-            let (have, want) = (call.gas_limit, 21_000);
-            return Err(SkipReason::IntrinsicGas { have, want }.into());
-        }
-        match call.input.first() {
-            None => output(CallResult::Success, 21_000, Bytes::new()),
-            Some(0x00) => reverted(ASSERT),
-            Some(0x01) => reverted(USER_ERROR),
-            Some(0x02) => reverted("0x"),
-            Some(0x03) => halted("OutOfGas(Basic)"),
-            Some(0x04) => halted("invalid opcode: INVALID"),
-            Some(0x05) => output(CallResult::Success, 22_000, Self::seen(env, call)),
-            Some(0x06) if call.gas_limit < HUNGRY_GAS => halted("out of gas"),
-            Some(0x06) => output(CallResult::Success, 50_000, Bytes::new()),
-            Some(0x07) => {
-                let TxKind::Call(to) = call.to else { unreachable!() };
-                let slot = U256::from(1);
-                let own = call.overrides.accounts.get(&to);
-                let value = match own.and_then(|diff| diff.storage.get(&slot)) {
-                    Some(value) => *value,
-                    None if own.is_some_and(|diff| diff.wiped) => U256::ZERO,
-                    None => state.slot(to, slot)?,
-                };
-                let balance = match own {
-                    Some(diff) => diff.account.unwrap_or_default().balance,
-                    None => state.account(to)?.unwrap_or_default().balance,
-                };
-                let data = [value.to_be_bytes::<32>(), balance.to_be_bytes::<32>()].concat();
-                output(CallResult::Success, 22_000, data.into())
-            }
-            Some(0x08) => {
-                Err(SkipReason::Funds { have: U256::from(1), want: U256::from(2) }.into())
-            }
-            Some(0x09) => panic!("a bug in a VM"),
-            Some(0x0a) => {
-                drop(self.gate.lock());
-                output(CallResult::Success, 22_000, Bytes::new())
-            }
-            Some(_) => Err(VmError::Broken("path /secret".into())),
-        }
     }
 }

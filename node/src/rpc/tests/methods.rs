@@ -3,7 +3,8 @@
 use alloy_primitives::{B256, U256, hex};
 use serde_json::{Value, json};
 
-use super::fake::{BASE_FEE, CHAIN_ID, FakeState, HUNGRY_GAS, START_MS};
+use super::fake::{BASE_FEE, CHAIN_ID, FakeState, START_MS};
+use super::fake_vm::HUNGRY_GAS;
 use super::wire::{
     CONTRACT, FRIEND, World, alice, base_fee, legacy, log, quantity, receipt, transfer,
 };
@@ -309,6 +310,7 @@ async fn the_rollup() {
     let expected = json!({
         "latest": head(3), "safe": head(2), "finalized": head(1),
         "safeDa": da(7, 0xda), "daHead": da(9, 0xdb), "reorgs": 0, "syncing": false,
+        "verified": null,
         "sequencer": { "mode": "single", "leader": true, "paused": null },
     });
     assert_eq!(world.call("rollup_syncStatus", json!([])).await, expected);

@@ -1,7 +1,8 @@
 //! Tests of the RPC over real sockets.
 
 mod errors;
-mod fake;
+pub(crate) mod fake;
+mod fake_vm;
 mod limits;
 mod methods;
 mod objects;

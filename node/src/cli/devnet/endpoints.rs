@@ -1,0 +1,63 @@
+//! `devnet.json`: what tools need to know of a running devnet.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// Name of the file.
+pub(super) const FILE: &str = "devnet.json";
+
+/// The whole file.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Endpoints {
+    /// Process that runs it.
+    pub(super) pid: u32,
+    /// Chains; with several, the first is the hub.
+    pub(super) chains: Vec<ChainEndpoints>,
+    /// Accounts with funds on every chain.
+    pub(super) accounts: Vec<Account>,
+    /// Signs changes of the directory, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) governance: Option<Account>,
+    /// The network's `metalayer.toml`, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) metalayer: Option<PathBuf>,
+}
+
+/// One chain. `full_rpc` is the node that lives from DA.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct ChainEndpoints {
+    pub(super) name: String,
+    pub(super) chain_id: u64,
+    /// Hyperlane domain.
+    pub(super) domain: u32,
+    pub(super) vm: String,
+    /// What pays for gas: `own`, `hub` (the hub's coin) or `home` (this is the hub).
+    pub(super) coin: String,
+    pub(super) hub: bool,
+    pub(super) rpc: String,
+    pub(super) ws: String,
+    pub(super) full_rpc: String,
+    pub(super) da: String,
+    pub(super) spec: PathBuf,
+}
+
+/// An account and its key, which is public.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Account {
+    pub(super) address: String,
+    pub(super) key: String,
+}
+
+/// Reads the file of a directory, if it is there and whole.
+pub(super) fn read(dir: &Path) -> Option<Endpoints> {
+    serde_json::from_str(&std::fs::read_to_string(dir.join(FILE)).ok()?).ok()
+}
+
+/// Written whole or not at all: readers poll for it.
+pub(super) fn write(dir: &Path, endpoints: &Endpoints) -> eyre::Result<()> {
+    let next = dir.join("devnet.json.next");
+    std::fs::write(&next, serde_json::to_string_pretty(endpoints)?)?;
+    std::fs::rename(&next, dir.join(FILE))?;
+    Ok(())
+}
