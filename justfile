@@ -25,6 +25,10 @@ bench *ARGS:
 bless:
     CAUSEWAY_BLESS=1 cargo test --workspace vectors
 
+# Compiles the predeploys anew; commit what changes in chainspec/predeploys.
+contracts:
+    cd bridge/contracts && npm ci --no-audit --no-fund --ignore-scripts && node build.mjs
+
 # Licences and advisories (needs cargo-deny).
 deny:
     cargo deny check

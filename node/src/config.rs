@@ -132,3 +132,22 @@ pub fn read_key(path: &Path) -> eyre::Result<alloy_signer_local::PrivateKeySigne
         eyre!("{} holds no private key: it must be 64 hex digits on one line", path.display())
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn remotes_lie_relative_to_the_file() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let path = dir.path().join("node.toml");
+        let text =
+            "[remotes.beta]\nspec = \"beta/chain.toml\"\n[remotes.beta.da]\nurl = \"http://x\"\n";
+        std::fs::write(&path, text).unwrap();
+        let file = NodeFile::read(&path).unwrap();
+        assert_eq!(file.remotes["beta"].spec, dir.path().join("beta/chain.toml"));
+        assert_eq!(file.remotes["beta"].da["url"].as_str(), Some("http://x"));
+        std::fs::write(&path, text.replace("spec", "chain")).unwrap();
+        assert!(NodeFile::read(&path).unwrap_err().to_string().contains("chain"), "unknown field");
+    }
+}

@@ -4,11 +4,14 @@
 
 mod agreement;
 mod bad_da;
+mod contracts;
+mod devnets;
 mod e2e;
 mod fork_choice;
 mod kill;
+mod mailbox;
+mod mesh;
 mod modules;
-
 mod remotes;
 mod reorgs;
 mod seams;

@@ -5,6 +5,8 @@ pub mod contracts;
 pub mod drive;
 pub mod fake_chain;
 pub mod keys;
+pub mod mesh;
+pub mod npm;
 pub mod process;
 pub mod toy_bft;
 pub mod toy_ordered;

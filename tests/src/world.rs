@@ -38,6 +38,8 @@ pub struct World {
     pub modules: Vec<Arc<dyn SystemModule>>,
     /// Other members of the Metalayer, as the nodes opened next follow them.
     pub remotes: Arc<Remotes>,
+    /// A DA block is final under so many others.
+    pub final_depth: u64,
     dir: TempDir,
 }
 
@@ -68,6 +70,7 @@ impl World {
             clock,
             modules: Vec::new(),
             remotes: Arc::default(),
+            final_depth,
             dir: TempDir::new()?,
             spec,
         })

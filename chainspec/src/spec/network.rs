@@ -204,7 +204,7 @@ pub(super) fn membership(
         CoinFile::Hub => Coin::Hub,
     };
     let ttl_ms = file.ttl.map_or(24 * 3_600_000, |ttl| ttl.0);
-    if ttl_ms < LEAST_TTL_MS || ttl_ms % 1000 != 0 {
+    if ttl_ms < LEAST_TTL_MS || !ttl_ms.is_multiple_of(1000) {
         let reason = format!("{} is no lifetime of messages", show_duration(&ttl_ms));
         report.error("CS0070", "metalayer.ttl", reason, "use whole seconds, 1m or more");
     }
@@ -263,7 +263,7 @@ fn resolve(file: NetworkFile, place: &str, report: &mut Report) -> Directory {
         Some(1) => {}
         None if report.speaks_of(&at("version")) => {}
         None => {
-            report.error("CS0005", at("version"), "the version is missing", "write version = 1")
+            report.error("CS0005", at("version"), "the version is missing", "write version = 1");
         }
         Some(other) => {
             let reason = format!("this binary reads version 1, the file has {other}");
@@ -298,7 +298,8 @@ fn resolve(file: NetworkFile, place: &str, report: &mut Report) -> Directory {
 
 fn name(text: &str, path: &str, report: &mut Report) {
     let plain = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
-    if !((1..=31).contains(&text.len()) && text.bytes().all(plain)) && !report.speaks_of(path) {
+    let fits = (1..=31).contains(&text.len()) && text.bytes().all(plain);
+    if !fits && !report.speaks_of(path) {
         let reason = format!("{text:?} is no name");
         report.error("CS0071", path, reason, "write 1 to 31 of a-z, 0-9 and -");
     }
@@ -333,7 +334,10 @@ fn members(files: Vec<MemberFile>, path: &str, report: &mut Report) -> Vec<SeedM
         }
         last = last.max(domain);
         let mut hash = |file: Option<Digest>, field: &str| {
-            let example = format!("{field} = \"0x...\": `causeway chainspec hash` prints it");
+            let example = format!(
+                "{field} = \"0x...\"; with 64 zeros there, `causeway chainspec check` of that chain \
+                 says what it is"
+            );
             file.map_or_else(|| missing(report, &at(field), &example), |hash| hash.0)
         };
         let (base, rules) = (hash(file.base, "base"), hash(file.rules, "rules"));

@@ -144,7 +144,7 @@ impl Node {
     fn lanes(&self, state: &dyn StateReader, time_ms: u64) -> Result<Vec<Lane>, StateError> {
         let mut lanes = Vec::new();
         for member in view::members(state)? {
-            let open = matches!(member.status, LaneStatus::Active | LaneStatus::Stalled);
+            let open = member.status != LaneStatus::Unknown;
             let domain = member.domain;
             if domain == self.spec.metalayer.domain || !open || member.active_ms > time_ms {
                 continue;

@@ -139,14 +139,8 @@ async fn a_censored_lane_stalls_and_every_coin_comes_back_once() -> eyre::Result
 async fn a_recipient_that_burns_all_gas_costs_only_its_sender() -> eyre::Result<()> {
     let mesh = Mesh::started(&THREE, 0).await?;
     let burner = deploy(&mesh, BETA, Contract::Burner).await?;
-    let words = |gas| Words {
-        from: ALPHA,
-        to: BETA,
-        recipient: burner,
-        body: vec![1; 64],
-        gas,
-        ttl_s: 0,
-    };
+    let words =
+        |gas| Words { from: ALPHA, to: BETA, recipient: burner, body: vec![1; 64], gas, ttl_s: 0 };
     mesh.message(0, words(2_000_000)).await?;
     // More than deliveries of a block may use at all.
     mesh.message(1, words(40_000_000)).await?;

@@ -5,6 +5,7 @@ use alloy_primitives::{Address, U256};
 use causeway_bridge::metalayer::view;
 use causeway_chainspec::mailbox::{Coin, MAILBOX};
 use causeway_chainspec::plan::{SUPPLY_SLOT, SYSTEM_ACCOUNT};
+use causeway_node::rpc::backend::Backend;
 use causeway_tests::drive::seeds;
 use causeway_tests::keys;
 use causeway_tests::mesh::{Mesh, THREE, Transfer};
@@ -133,7 +134,7 @@ async fn run(seed: u64, operations: u64) -> eyre::Result<[u64; 3]> {
     for member in &mesh.members {
         let (full, sequencer) = (chain_of(&member.full)?, chain_of(&member.sequencer)?);
         ensure!(sequencer.starts_with(&full), "seed {seed}: nodes of a chain disagree");
-        let verified = member.full.verified_number().context("a member")?;
+        let verified = member.full.verified().context("a member")?.head.number;
         ensure!(verified == member.full.heads().borrow().safe.number, "seed {seed}: {verified}");
     }
     Ok(ends)
@@ -148,7 +149,7 @@ async fn step(mesh: &mut Mesh, rng: &mut Rng) -> eyre::Result<()> {
         85..=89 => mesh.clock.advance(1_000 + rng.below(20_000)),
         90..=93 => {
             let depth = rng.below(2) as usize;
-            if depth > 0 && mesh.members[at].world.final_depth() > 0 {
+            if depth > 0 && mesh.members[at].world.final_depth > 0 {
                 mesh.members[at].world.da.reorg(depth, |_, _| false);
                 mesh.da_block(at).await?;
             }

@@ -29,7 +29,8 @@ impl Drop for Rpc {
 
 impl Rpc {
     async fn of(node: &Arc<Node>) -> eyre::Result<Self> {
-        let (listener, stop) = (std::net::TcpListener::bind("127.0.0.1:0")?, CancellationToken::new());
+        let (listener, stop) =
+            (std::net::TcpListener::bind("127.0.0.1:0")?, CancellationToken::new());
         let server = serve(listener, node.clone(), RpcConfig::default(), stop.clone()).await?;
         let url = format!("http://{}", server.local_addr);
         Ok(Self { client: HttpClientBuilder::default().build(url)?, stop })
@@ -138,7 +139,8 @@ async fn a_proof_holds_on_every_node_against_the_header_of_the_source() -> eyre:
         for node in &nodes {
             let proof = node.call("metalayer_getMessageProof", json!([id])).await?;
             check(&proof)?;
-            let params = json!([format!("{:#x}", proof["block"].as_u64().context("block")?), false]);
+            let params =
+                json!([format!("{:#x}", proof["block"].as_u64().context("block")?), false]);
             let block = nodes[GAMMA].call("eth_getBlockByNumber", params).await?;
             assert_eq!(proof["blockHash"], block["hash"]);
             assert_eq!(proof["final"], true);

@@ -37,10 +37,7 @@ async fn a_fresh_node_verifies_every_anchor_from_the_sources_da() -> eyre::Resul
     Ok(())
 }
 
-fn remotes_move(
-    mesh: &Mesh,
-    remotes: &Arc<causeway_node::remote::Remotes>,
-) -> eyre::Result<bool> {
+fn remotes_move(mesh: &Mesh, remotes: &Arc<causeway_node::remote::Remotes>) -> eyre::Result<bool> {
     let mut moved = false;
     for member in &mesh.members {
         let follower = remotes.get(member.world.spec.metalayer.domain).context("followed")?;
@@ -117,7 +114,8 @@ async fn a_false_anchor_stops_verified_never_safe_and_members_stay_away() -> eyr
         mesh.da_block(GAMMA).await?;
     }
     let state = mesh.state(ALPHA)?;
-    let (anchor, _) = causeway_bridge::metalayer::view::anchor(state.as_ref(), 903)?.context("anchored")?;
+    let (anchor, _) =
+        causeway_bridge::metalayer::view::anchor(state.as_ref(), 903)?.context("anchored")?;
     ensure!(anchor.number <= verified.head.number, "alpha anchored a lie");
     Ok(())
 }

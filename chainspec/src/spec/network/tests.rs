@@ -89,7 +89,7 @@ fn every_mistake_of_a_seed_is_told_with_its_place() {
     refused_seed("to = \"beta\"", "to = \"betta\"", "CS0071", "transfers[0].to");
     let much = format!("amount = \"0x1{}\"", "0".repeat(32));
     refused_seed("amount = \"10000 ether\"", &much, "CS0072", "transfers");
-    refused_seed("members", "[", "CS0001", "");
+    refused_seed("[[members]]", "[members", "CS0001", "");
 }
 
 #[test]

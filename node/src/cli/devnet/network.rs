@@ -216,7 +216,7 @@ fn nothing(name: &str) -> Result<Vec<u8>, String> {
 
 /// Deletes what a devnet wrote, and nothing else.
 pub(super) fn clear(dir: &Path) -> eyre::Result<()> {
-    // Without a chain's name: what versions before 0.2 wrote.
+    // The directory itself is where a devnet had its only chain before it could have several.
     let chains = NAMES.iter().map(|name| dir.join(name)).chain([dir.to_path_buf()]);
     for chain in chains {
         for name in ["da", "sequencer", "full"] {
