@@ -89,6 +89,9 @@ impl Mesh {
     /// A started network: what the seed sends has arrived and is settled everywhere.
     pub async fn started(members: &[NewMember<'_>], final_depth: u64) -> eyre::Result<Self> {
         let mesh = Self::new(members, final_depth)?;
+        for at in 0..members.len() {
+            mesh.da_block(at).await?;
+        }
         for _ in 0..2 + 3 * (final_depth + 1) {
             mesh.round().await?;
         }
