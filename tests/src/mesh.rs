@@ -263,8 +263,8 @@ impl Mesh {
         Ok(node.submit(draft.sign(Form::Dynamic, key)).await?)
     }
 
-    /// Sends coins of the hub to another chain.
-    pub async fn transfer(&self, account: usize, transfer: Transfer) -> eyre::Result<()> {
+    /// Sends coins of the hub to another chain; returns the transaction's hash.
+    pub async fn transfer(&self, account: usize, transfer: Transfer) -> eyre::Result<B256> {
         let Transfer { from, to, recipient, amount, ttl_s, refund_to } = transfer;
         let destination = self.members[to].world.spec.metalayer.domain;
         let quote = quoteTransferCall { destination }.abi_encode();
@@ -280,8 +280,13 @@ impl Mesh {
             ttlSeconds: ttl,
             refundTo: refund,
         };
-        self.submit(from, account, TxKind::Call(MAILBOX), value, call.abi_encode()).await?;
-        Ok(())
+        self.submit(from, account, TxKind::Call(MAILBOX), value, call.abi_encode()).await
+    }
+
+    /// Whether a transaction of a chain is in a block and ran to its end.
+    pub fn succeeded(&self, at: usize, tx: B256) -> eyre::Result<bool> {
+        let found = self.members[at].sequencer.pipeline().snapshot().tx(tx)?;
+        Ok(found.is_some_and(|(block, index)| block.receipts[index].success))
     }
 
     /// Sends a message to a contract on another chain.

@@ -1,7 +1,7 @@
 //! Random runs of a whole mesh against a checker that knows nothing of the module's books: every
 //! transfer has a recipient and a refund account of its own, so that balances alone tell its fate.
 
-use alloy_primitives::{Address, U256};
+use alloy_primitives::{Address, B256, U256};
 use causeway_bridge::metalayer::view;
 use causeway_chainspec::mailbox::{Coin, MAILBOX};
 use causeway_chainspec::plan::{SUPPLY_SLOT, SYSTEM_ACCOUNT};
@@ -19,11 +19,14 @@ const BETWEEN: u64 = 1_000_000_000_000_000_000;
 /// A transfer as the test asked for it.
 struct Asked {
     transfer: Transfer,
+    tx: B256,
 }
 
 /// Where the coins of a transfer are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
+    /// Its transaction is in no block, or failed.
+    Unsent,
     Underway,
     Delivered,
     Refunded,
@@ -49,11 +52,13 @@ fn fate(mesh: &Mesh, asked: &Asked) -> eyre::Result<Fate> {
         (true, true) => eyre::bail!("delivered and paid back: {:?}", asked.transfer),
         (true, false) => Ok(Fate::Delivered),
         (false, true) => Ok(Fate::Refunded),
-        (false, false) => Ok(Fate::Underway),
+        (false, false) if mesh.succeeded(from, asked.tx)? => Ok(Fate::Underway),
+        (false, false) => Ok(Fate::Unsent),
     }
 }
 
-/// What the hub has locked is exactly what is elsewhere, or on its way.
+/// What the hub has locked is exactly what is elsewhere, or on its way; and what the others have
+/// is exactly what is there.
 fn conserved(mesh: &Mesh, asked: &[Asked], seeded: U256) -> eyre::Result<()> {
     let mut elsewhere = seeded;
     for asked in asked {
@@ -63,9 +68,16 @@ fn conserved(mesh: &Mesh, asked: &[Asked], seeded: U256) -> eyre::Result<()> {
             Fate::Underway => elsewhere += if from == 0 { amount } else { U256::ZERO },
             Fate::Delivered if from == 0 => elsewhere += amount,
             Fate::Delivered if to == 0 => elsewhere -= amount,
-            Fate::Delivered | Fate::Refunded => {}
+            Fate::Delivered | Fate::Refunded | Fate::Unsent => {}
         }
     }
+    let mut there = supply(mesh, 2)? + tokens(mesh)?;
+    for asked in asked {
+        if fate(mesh, asked)? == Fate::Underway {
+            there += asked.transfer.amount;
+        }
+    }
+    ensure!(there == elsewhere, "{there} are on other chains or on their way, not {elsewhere}");
     let state = mesh.state(0)?;
     let escrow = view::supply(state.as_ref())?.escrow;
     let held = mesh.balance(0, MAILBOX)?;
@@ -78,7 +90,13 @@ fn supply(mesh: &Mesh, at: usize) -> eyre::Result<U256> {
     Ok(mesh.state(at)?.slot(SYSTEM_ACCOUNT, SUPPLY_SLOT)?)
 }
 
-async fn run(seed: u64, operations: u64) -> eyre::Result<[u64; 3]> {
+/// All ERC-20 of the hub's coin on beta.
+fn tokens(mesh: &Mesh) -> eyre::Result<U256> {
+    let token = view::supply(mesh.state(1)?.as_ref())?.token.context("beta has coins")?;
+    Ok(U256::from_be_slice(&mesh.call(1, token, vec![0x18, 0x16, 0x0d, 0xdd])?))
+}
+
+async fn run(seed: u64, operations: u64) -> eyre::Result<[u64; 4]> {
     let mut rng = Rng::new(seed);
     let mut mesh = Mesh::started(&THREE, rng.below(2)).await?;
     // Beta's accounts get coins of the hub first.
@@ -111,8 +129,8 @@ async fn run(seed: u64, operations: u64) -> eyre::Result<[u64; 3]> {
                 refund_to: address(seed, number, 2),
             };
             let account = rng.below(4) as usize;
-            if mesh.transfer(account, transfer).await.is_ok() {
-                asked.push(Asked { transfer });
+            if let Ok(tx) = mesh.transfer(account, transfer).await {
+                asked.push(Asked { transfer, tx });
             }
             done += 1;
         }
@@ -127,7 +145,7 @@ async fn run(seed: u64, operations: u64) -> eyre::Result<[u64; 3]> {
     mesh.clock.advance(30_000);
     mesh.rounds(12).await?;
     conserved(&mesh, &asked, seeded)?;
-    let mut ends = [0; 3];
+    let mut ends = [0; 4];
     for asked in &asked {
         ends[fate(&mesh, asked)? as usize] += 1;
     }
@@ -162,14 +180,14 @@ async fn step(mesh: &mut Mesh, rng: &mut Rng) -> eyre::Result<()> {
 
 #[tokio::test]
 async fn coins_are_conserved_whatever_happens() -> eyre::Result<()> {
-    let mut ends = [0; 3];
+    let mut ends = [0; 4];
     let operations = std::env::var("CAUSEWAY_OPERATIONS").ok().and_then(|n| n.parse().ok());
     for seed in seeds(1) {
         let counts = run(seed, operations.unwrap_or(150)).await?;
         ends.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
     }
-    let [underway, delivered, refunded] = ends;
-    println!("{delivered} delivered, {refunded} paid back, {underway} underway");
-    ensure!(delivered > 10, "{ends:?}");
+    let [unsent, underway, delivered, refunded] = ends;
+    println!("{delivered} delivered, {refunded} paid back, {unsent} never sent");
+    ensure!(underway == 0 && delivered > 10, "{ends:?}");
     Ok(())
 }
