@@ -59,6 +59,7 @@ fn specs(transfers: u64) -> [Arc<ChainSpec>; 2] {
                 // Coins of the hub only come from there.
                 spec.genesis.alloc.values_mut().for_each(|account| account.balance = U256::ZERO);
             }
+            spec.gas.limit_bytes = 300_000;
             spec.metalayer =
                 MetalayerSpec { enabled: true, domain, coin, ttl_ms: 3_600_000, directory: None };
             spec.clone()
@@ -85,8 +86,7 @@ fn specs(transfers: u64) -> [Arc<ChainSpec>; 2] {
     for spec in &mut specs {
         spec.metalayer.directory = Some(directory.clone());
     }
-    // A clone knows no identity computed before.
-    specs.map(|spec| Arc::new(spec.clone()))
+    specs.map(Arc::new)
 }
 
 fn open(
@@ -310,7 +310,8 @@ async fn every_part_of_an_anchor_is_checked() -> eyre::Result<()> {
     let draft = pair.beta.draft(&pair.clock).await?;
     let anchor = draft.plan.claim.anchors.first().context("an anchor")?;
     ensure!(pair.remotes.truth(anchor) == Truth::True);
-    let changes: [(&str, fn(&mut Anchor)); 10] = [
+    type Change = fn(&mut Anchor);
+    let changes: [(&str, Change); 10] = [
         ("identity", |it| it.identity = B256::ZERO),
         ("rules hash", |it| it.rules_hash = B256::ZERO),
         ("DA block", |it| it.da.hash = B256::ZERO),
