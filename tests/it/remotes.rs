@@ -62,7 +62,7 @@ fn specs(transfers: u64) -> [Arc<ChainSpec>; 2] {
             spec.gas.limit_bytes = 300_000;
             spec.metalayer =
                 MetalayerSpec { enabled: true, domain, coin, ttl_ms: 3_600_000, directory: None };
-            spec.clone()
+            spec
         });
     let members = specs.each_ref().map(|spec| SeedMember {
         name: spec.short_name.clone(),
