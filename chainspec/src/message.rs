@@ -12,8 +12,8 @@ pub const VERSION: u8 = 3;
 pub const MAX_BODY_BYTES: usize = 16 * 1024;
 /// Gas that delivering any message costs beside what its recipient uses.
 pub const DELIVERY_GAS: u64 = 60_000;
-/// Gas that each byte of a body costs the destination and everybody who follows the source.
-pub const BYTE_GAS: u64 = 16;
+/// Gas that each byte of a body costs the destination: what it pays for call data at most (EIP-7623).
+pub const BYTE_GAS: u64 = 40;
 
 /// One message from a sender on `origin` to a recipient on `destination`.
 #[derive(Debug, Clone, PartialEq, Eq, RlpEncodable, RlpDecodable)]

@@ -17,7 +17,7 @@ abstract contract Outbox is Slots, IMailbox, IMetalayerRouter {
     uint64 private constant DEFAULT_GAS = 200_000;
     uint64 private constant TRANSFER_GAS = 150_000;
     uint256 private constant DELIVERY_GAS = 60_000;
-    uint256 private constant BYTE_GAS = 16;
+    uint256 private constant BYTE_GAS = 40;
 
     /// What a sender asks for.
     struct Order {

@@ -137,7 +137,7 @@ fn a_call_costs_what_it_leaves_in_state_and_needs_gas_for_it() {
         recipientAddress: B256::ZERO,
         messageBody: vec![1; 9_000].into(),
     };
-    let (input, value) = (long.abi_encode(), FEE + 9_000 * 16 * 3);
+    let (input, value) = (long.abi_encode(), FEE + 9_000 * 40 * 3);
     let floor = transfer_gas(&input, Fork::Prague);
     assert_eq!(execute(&below, signed_tx(1 << 20, value, input)).gas_used, floor);
 }

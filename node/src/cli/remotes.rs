@@ -20,9 +20,11 @@ use crate::remote::{RemoteSettings, Remotes};
 /// Directory of the followers' data in a datadir.
 pub(super) const DIR: &str = "remotes";
 
-/// What `[remotes]` of a node's settings asks for. Tells which members are not followed.
+/// What `[remotes]` of a node's settings asks for, and the chain itself: what others say of it is
+/// checked against final data, too. Tells which members are not followed.
 pub(super) fn settings(
-    spec: &ChainSpec,
+    spec: &Arc<ChainSpec>,
+    own_da: &toml::Table,
     files: &BTreeMap<String, RemoteFile>,
     datadir: &Path,
 ) -> Result<Vec<RemoteSettings>, ExitError> {
@@ -45,6 +47,13 @@ pub(super) fn settings(
             "not followed: on this node its lane cannot advance and what others say of it is not \
              verified; add [remotes.{name}] to node.toml"
         );
+    }
+    if !followed.is_empty() {
+        followed.push(RemoteSettings {
+            da: causeway_da::open(spec, own_da)?,
+            spec: spec.clone(),
+            datadir: datadir.join(DIR).join("self"),
+        });
     }
     Ok(followed)
 }

@@ -100,7 +100,7 @@ impl Run {
             format!("cannot listen on {http}; choose another address with --http")
         })?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let followed = remotes::settings(&spec, &file.remotes, &self.datadir)?;
+        let followed = remotes::settings(&spec, &file.da, &file.remotes, &self.datadir)?;
         let mut settings = Settings {
             da: causeway_da::open(&spec, &file.da)?,
             spec,

@@ -150,7 +150,7 @@ fn nobody_there_is_a_status() {
 #[test]
 fn a_recipient_may_send_in_turn() {
     use op::*;
-    let wei = 3 * (200_000 + 60_000 + 16 * 4);
+    let wei = 3 * (200_000 + 60_000 + 40 * 4);
     // Calls the Mailbox with the body of what it got, which lies behind five words and a selector.
     let code = Asm::new()
         .push(132)

@@ -50,7 +50,7 @@ const PAYEE: Address = Address::repeat_byte(0x70);
 const BURNER: Address = Address::repeat_byte(0x72);
 
 fn fee() -> u128 {
-    u128::from(PRICE) * u128::from(TRANSFER_GAS + 60_000 + 16 * 128)
+    u128::from(PRICE) * u128::from(TRANSFER_GAS + 60_000 + 40 * 128)
 }
 
 fn send(amount: u128) -> transferRemoteCall {

@@ -263,7 +263,7 @@ fn asset() -> B256 {
 }
 
 fn fee(gas_limit: u64, body_bytes: usize) -> u64 {
-    (gas_limit + DELIVERY_GAS + 16 * body_bytes as u64) * PRICE
+    (gas_limit + DELIVERY_GAS + 40 * body_bytes as u64) * PRICE
 }
 
 fn dispatch(destination: u32, body_bytes: usize) -> abi::dispatchCall {
