@@ -244,16 +244,14 @@ fn with_too_little_gas_nothing_is_half_done() {
 
 #[test]
 fn delivery_costs_at_most_what_is_charged_for_it() {
-    // Longer bodies cost what EIP-7623 asks for their call data at least, which is more.
-    for (body, covered) in [(0, true), (128, true), (1_024, true), (MAX_BODY_BYTES, false)] {
+    for body in [0, 128, 1_024, MAX_BODY_BYTES] {
         for code in [vec![op::STOP], Contract::Burner.runtime()] {
             let mut chain = Chain::new(Coin::Own);
             chain.contract(GOOD, &code);
             let message = message(0, word_of(GOOD), &vec![0xff; body]);
             let (_, used, done) = chain.deliver(&message);
             let (cost, charged) = (done.gas_used - used, DELIVERY_GAS + BYTE_GAS * body as u64);
-            println!("{body} bytes, {used} of {}: {cost}", message.terms.gas_limit);
-            assert_eq!(cost <= charged, covered, "{body} bytes: {cost} of {charged}");
+            assert!(cost <= charged, "{body} bytes: {cost} of {charged}");
         }
     }
 }
