@@ -177,8 +177,13 @@ fn lanes(checkup: &Checkup, add: &mut dyn FnMut(String, &'static str)) {
     for lane in &checkup.lanes {
         let name = word(&lane["name"]);
         let why = || lane["why"].as_str().unwrap_or("no reason is known").to_owned();
+        // That nothing was taken in yet is a finding of its own.
+        let fresh = checkup.anchors["anchors"].as_array().into_iter().flatten();
+        let fresh = fresh
+            .filter(|anchor| anchor["block"].is_null())
+            .any(|anchor| anchor["name"] == lane["name"]);
         match lane["status"].as_str() {
-            Some("stalled") => add(
+            Some("stalled") if !fresh => add(
                 format!("the lane to {name} is stalled: {}", why()),
                 "bring the follower or the member back; the lane opens by itself",
             ),

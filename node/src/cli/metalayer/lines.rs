@@ -123,7 +123,9 @@ impl Step {
             (Some(after), Some(_)) if after > 0 => format!("+{}", span(after)),
             (_, Some(time)) => clock(time),
         };
-        let unverified = if entry["verified"] == false { "  (not verified here yet)" } else { "" };
+        // What can still change is not verified either; that says nothing.
+        let doubtful = entry["verified"] == false && entry["final"] == true;
+        let unverified = if doubtful { "  (not verified here)" } else { "" };
         let at = format!("{} block {}", self.chain, number(&entry["block"]));
         let line = format!("{:<12} {at:<20} {time:<14} {}", self.name, more.unwrap_or_default());
         format!("{}{unverified}", line.trim_end())

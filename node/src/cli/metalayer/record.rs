@@ -1,6 +1,7 @@
 //! `causeway metalayer record`: changes of the directory, signed by governance.
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use alloy_primitives::{Address, B256, keccak256};
 use alloy_signer::SignerSync;
@@ -20,10 +21,15 @@ use crate::cli::print;
 use crate::clock::SystemClock;
 use crate::exit::{CommandResult, Exit, ExitError};
 
+/// How long the members may take to take a record in.
+const PATIENCE: Duration = Duration::from_secs(600);
+const POLL: Duration = Duration::from_millis(200);
+
 /// Change the directory by a record that governance signs.
 ///
 /// The record goes into the forced lane of every member that is known, and must reach all: name
-/// each of them. Its number is one more than that of the newest record they hold.
+/// each of them. Its number is one more than that of the newest record they hold. Ends when all of
+/// them hold it: that takes as long as the forced lane, forced_delay of their chain specs.
 #[derive(Debug, Args)]
 pub(super) struct RecordArgs {
     #[command(subcommand)]
@@ -86,6 +92,9 @@ struct Terms {
     /// Number of the record, to send one again that did not reach every member.
     #[arg(long)]
     sequence: Option<u64>,
+    /// End when it is in the forced lanes. Until all members hold it, no other record can follow.
+    #[arg(long)]
+    no_wait: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -125,7 +134,42 @@ impl RecordArgs {
         };
         print(&format!("{text}\n"))?;
         force_all(chains, &bytes).await?;
+        if !terms.no_wait {
+            held(chains, sequence).await?;
+        }
         Ok(Exit::Success)
+    }
+}
+
+/// Waits until every chain holds a record.
+async fn held(chains: &Chains, sequence: u64) -> eyre::Result<()> {
+    eprintln!("waiting until all members hold it; it is safe to interrupt this");
+    let started = Instant::now();
+    let mut missing: Vec<_> = chains.0.iter().collect();
+    loop {
+        let asked = join_all(missing.iter().map(|chain| directory(chain))).await;
+        let mut asked = asked.into_iter();
+        missing.retain(|chain| {
+            let held = asked.next().and_then(Result::ok);
+            let held = held.and_then(|directory| directory["sequence"].as_u64());
+            let holds = held.is_some_and(|held| held >= sequence);
+            if holds {
+                eprintln!("{}: holds record {sequence}", chain.name);
+            }
+            !holds
+        });
+        if missing.is_empty() {
+            return Ok(());
+        }
+        if started.elapsed() > PATIENCE {
+            let names: Vec<_> = missing.iter().map(|chain| chain.name.as_str()).collect();
+            bail!(
+                "record {sequence} is in the forced lanes, but after {} s {} did not take it in",
+                PATIENCE.as_secs(),
+                names.join(", ")
+            );
+        }
+        tokio::time::sleep(POLL).await;
     }
 }
 

@@ -117,7 +117,7 @@ impl Tree {
             let level = &mut self.nodes[height];
             level.push(node);
             match level[..] {
-                [.., left, right] if level.len() % 2 == 0 => node = pair(left, right),
+                [.., left, right] if level.len().is_multiple_of(2) => node = pair(left, right),
                 _ => return,
             }
         }

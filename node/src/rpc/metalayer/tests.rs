@@ -330,10 +330,10 @@ fn the_tree_is_hyperlanes() {
     for count in 0..=leaves.len() {
         let root = tree.root(count as u32);
         assert_eq!(root, naive(count), "{count}");
-        for index in 0..count {
+        for (index, leaf) in leaves[..count].iter().enumerate() {
             let branch = tree.branch(index as u32, count as u32);
             assert_eq!(branch.len(), 32);
-            assert_eq!(branch_root(leaves[index], &branch, index as u32), root);
+            assert_eq!(branch_root(*leaf, &branch, index as u32), root);
         }
     }
     tree.truncate(5);

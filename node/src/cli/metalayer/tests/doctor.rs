@@ -47,7 +47,10 @@ fn every_fault_is_found_alone() {
             c.heads["safe"]["number"] = 900.into();
             c.anchors["verified"]["waiting"] = "unverified (pruned)".into();
         }),
-        ("nothing of other", |c| c.anchors["anchors"][0]["block"] = Value::Null),
+        ("nothing of other", |c| {
+            c.anchors["anchors"][0]["block"] = Value::Null;
+            c.lanes[0]["status"] = "stalled".into();
+        }),
         ("is 31.0 s old", |c| c.anchors["anchors"][0]["ageMs"] = 31_000.into()),
         ("does not follow other", |c| c.anchors["anchors"][0]["followedBlock"] = Value::Null),
         ("to other is stalled: late", |c| {

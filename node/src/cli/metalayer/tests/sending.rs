@@ -1,5 +1,6 @@
 //! Transactions are signed as asked, and the id is that of the log.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
@@ -32,6 +33,7 @@ fn receipt(status: &str) -> Value {
 
 /// A chain whose Mailbox asks for 1000 wei; keeps what it is sent.
 async fn node(sent: Arc<Mutex<Vec<Bytes>>>, answers: fn(&str) -> Option<Answer>) -> FakeNode {
+    let asked = AtomicU64::new(0);
     FakeNode::new(move |method, params| {
         if let Some(answer) = answers(method) {
             return answer;
@@ -49,7 +51,10 @@ async fn node(sent: Arc<Mutex<Vec<Bytes>>>, answers: fn(&str) -> Option<Answer>)
                 sent.lock().unwrap().push(raw.clone());
                 json!(keccak256(raw))
             }
-            "metalayer_getDirectory" => directory(901, 3),
+            // Whoever asks a third time finds that a record was taken in.
+            "metalayer_getDirectory" => {
+                directory(901, 3 + asked.fetch_add(1, Ordering::Relaxed) / 2)
+            }
             _ => return Err((-32601, "no such method", Value::Null)),
         })
     })
@@ -88,7 +93,7 @@ async fn refusals_end_with_words() {
         let data = [selector, &U256::from(902).to_be_bytes::<32>()].concat();
         let _ = closed;
         let data = json!(Bytes::from(data));
-        (method == "eth_estimateGas").then(|| Err((REVERTED.0, REVERTED.1, data)))
+        (method == "eth_estimateGas").then_some(Err((REVERTED.0, REVERTED.1, data)))
     };
     let node = node(Arc::default(), refused).await;
     let dispatch = Dispatch { call: Bytes::new(), amount: U256::ZERO, fee: U256::ZERO };
@@ -118,7 +123,7 @@ fn members_must_agree_on_the_directory() {
     let error = agreed(&names, &behind, false).unwrap_err().to_string();
     assert!(error.contains("alpha holds record 3, others hold 4"), "{error}");
     assert_eq!(agreed(&names, &behind, true).unwrap()["sequence"], 4);
-    let mut other = same.clone();
+    let mut other = same;
     other[1]["networkHash"] = "0x22".into();
     assert!(agreed(&names, &other, true).is_err());
     assert!(agreed(&[], &[], false).is_err());
@@ -147,6 +152,7 @@ async fn records_are_signed_by_governance_and_reach_every_member() {
     let key = |at: usize| format!("--key {}", devkeys::accounts()[at].to_bytes());
     let error = run(&nodes, &format!("record pause beta {}", key(1))).await.unwrap_err();
     assert!(error.contains("members would ignore the record"), "{error}");
+    // Ends when all members hold it.
     run(&nodes, &format!("record pause beta --at 77 {}", key(0))).await.unwrap();
     let (one, two) = (sent[0].lock().unwrap().clone(), sent[1].lock().unwrap().clone());
     assert_eq!(one, two);
@@ -158,7 +164,9 @@ async fn records_are_signed_by_governance_and_reach_every_member() {
     assert_eq!(signed.record.network, B256::repeat_byte(0x11));
     assert_eq!(signed.record.change, Change::Pause(902));
     // The same record again: the same bytes.
-    run(&nodes, &format!("record pause beta --at 77 --sequence 4 {}", key(0))).await.unwrap();
+    run(&nodes, &format!("record pause beta --at 77 --sequence 4 --no-wait {}", key(0)))
+        .await
+        .unwrap();
     assert_eq!(sent[0].lock().unwrap()[1], one[0]);
     run(&nodes, "demand --on alpha --of beta --height 9").await.unwrap();
     let demand = ForcedMessage::decode(&sent[0].lock().unwrap()[2]);
