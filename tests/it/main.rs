@@ -5,6 +5,7 @@
 mod agreement;
 mod bad_da;
 mod contracts;
+mod crossing;
 mod devnets;
 mod e2e;
 mod fork_choice;
