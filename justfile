@@ -33,6 +33,6 @@ contracts:
 deny:
     cargo deny check
 
-# Long runs (agreement, reorgs, kill); the result goes to docs/campaigns.md.
+# Long runs (agreement, reorgs, kill, mesh, crossing); the result goes to docs/campaigns.md.
 campaign NAME *SIZE:
     tests/campaign.sh {{NAME}} {{SIZE}}

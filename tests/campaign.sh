@@ -4,12 +4,14 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-name=${1:?"which campaign: agreement, reorgs or kill"}
+name=${1:?"which campaign: agreement, reorgs, kill, mesh or crossing"}
 case $name in
   agreement) size=${2:-80} round=10 ;; # seeds a VM, 800 transactions each
   reorgs)    size=${2:-80} round=10 ;; # seeds
   kill)      size=${2:-200} round=20 ;; # kills of a devnet under load
-  *) echo "no campaign named $name: agreement, reorgs or kill" >&2; exit 2 ;;
+  mesh)      size=${2:-20} round=5 ;;   # seeds, 500 operations on three chains each
+  crossing)  size=${2:-40} round=20 ;;  # kills of a devnet of three chains, and messages timed
+  *) echo "no campaign named $name: agreement, reorgs, kill, mesh or crossing" >&2; exit 2 ;;
 esac
 
 state="${CARGO_TARGET_DIR:-target}/campaign"
@@ -18,8 +20,8 @@ done_=0 spent=0
 if [ -f "$state/$name" ]; then read -r done_ spent <"$state/$name"; fi
 while [ "$done_" -lt "$size" ]; do
   started=$(date +%s)
-  CAUSEWAY_SEED=$done_ CAUSEWAY_CASES=$round CAUSEWAY_KILLS=$round \
-    cargo test --workspace --test it --test cli -- "$name::"
+  CAUSEWAY_SEED=$done_ CAUSEWAY_CASES=$round CAUSEWAY_KILLS=$round CAUSEWAY_OPERATIONS=500 \
+    cargo test --workspace --test it --test cli -- --nocapture "$name::"
   spent=$((spent + $(date +%s) - started)) done_=$((done_ + round))
   echo "$done_ $spent" >"$state/$name"
   echo "$name: $done_ of $size"

@@ -4,6 +4,7 @@
 mod faults;
 mod random;
 mod rpc;
+mod solidity;
 mod verified;
 
 use alloy_primitives::{Address, TxKind, U256};
