@@ -21,6 +21,10 @@ const BUDGET_PART: u64 = 4;
 const MOST_LOOKED_AT: usize = 256;
 /// Messages of one lane that may be set aside.
 pub const MAX_PARKED: usize = 64;
+/// Messages set aside that are looked at again in one block.
+const MOST_LOOKED_AGAIN: usize = 128;
+/// Most wei that one transfer moves, and a shared coin has: far from where sums overflow.
+const MAX_WEI: U256 = U256::from_limbs([0, 0, 1, 0]);
 /// Gas of a delivery beside the recipient's and that of its call data.
 const CALL_GAS: u64 = 150_000;
 
@@ -40,8 +44,10 @@ enum Judgement {
     Deliver(Box<Delivery>),
     /// It ends here, without running anything.
     Fail(DeliveryStatus),
-    /// It is set aside, and the lane goes on.
-    Park,
+    /// It is set aside, and the lane goes on: it pays less than the base fee.
+    Underpriced,
+    /// The same: what it moves is not covered.
+    Uncovered,
     /// The lane waits for the next block.
     Wait,
 }
@@ -54,6 +60,7 @@ pub(super) struct Turn<'a> {
     budget: u64,
     left: u64,
     looked: usize,
+    again: usize,
     /// Wei of each member's transfers chosen so far, and of all.
     claimed: BTreeMap<u32, U256>,
     pub(super) chosen: Vec<Delivery>,
@@ -68,8 +75,9 @@ impl<'a> Turn<'a> {
             spec,
             env,
             budget,
-            left: budget,
+            left: budget.min(env.gas_available / BUDGET_PART),
             looked: 0,
+            again: 0,
             claimed: BTreeMap::new(),
             chosen: Vec::new(),
             receipts: Vec::new(),
@@ -95,19 +103,23 @@ impl<'a> Turn<'a> {
         let pointer = state::count(state::pointer(), state)?;
         let turn = usize::try_from(pointer % busy.len() as u64).unwrap_or_default();
         busy.rotate_left(turn);
-        let share = self.budget / busy.len() as u64;
+        let share = self.left / busy.len() as u64;
         for (at, entry) in busy.iter().enumerate() {
             let floor = self.left.saturating_sub(share);
+            // Whatever is left in the chain's bucket, one message fits.
+            let first = if at == 0 { self.budget } else { self.left - floor };
+            self.lane(state, entry, first, floor)?;
             self.parked(state, entry, floor)?;
-            self.lane(state, entry, if at == 0 { None } else { Some(floor) }, floor)?;
         }
         for entry in &busy {
-            self.lane(state, entry, None, 0)?;
+            self.lane(state, entry, self.left, 0)?;
+            self.parked(state, entry, 0)?;
         }
         state::pointer().store(state, &pointer.wrapping_add(1))
     }
 
-    /// Looks again at the messages of a lane that were set aside.
+    /// Looks again at the messages of a lane that were set aside, beginning with another one in
+    /// each block.
     fn parked(
         &mut self,
         state: &mut SystemState<'_>,
@@ -115,12 +127,18 @@ impl<'a> Turn<'a> {
         floor: u64,
     ) -> Result<(), StateError> {
         let domain = entry.member.domain;
-        let queue: Queue = state::queue(domain).load(state)?.unwrap_or_default();
-        let mut kept = Vec::new();
+        let mut queue: Queue = state::queue(domain).load(state)?.unwrap_or_default();
+        let before = queue.parked.len();
+        let mut kept = Vec::with_capacity(before);
         for &at in &queue.parked {
+            if self.again == MOST_LOOKED_AGAIN {
+                kept.push(at);
+                continue;
+            }
+            self.again += 1;
             let message = state::queued_message(state, domain, at)?;
-            match self.judge(state, entry, &message, floor)? {
-                Judgement::Park | Judgement::Wait => kept.push(at),
+            match self.judge(state, entry, &message, self.left.saturating_sub(floor))? {
+                Judgement::Underpriced | Judgement::Uncovered | Judgement::Wait => kept.push(at),
                 Judgement::Fail(DeliveryStatus::Expired) if !self.covered(state, &message)? => {
                     self.fail(state, (domain, at), &message, DeliveryStatus::Refused)?;
                 }
@@ -128,34 +146,40 @@ impl<'a> Turn<'a> {
                 Judgement::Deliver(delivery) => self.choose(state, (domain, at), *delivery)?,
             }
         }
-        if kept.len() != queue.parked.len() {
-            state::queue(domain).store(state, &Queue { parked: kept, ..queue })?;
+        if kept.len() != before || self.again == MOST_LOOKED_AGAIN {
+            let turn = self.again % kept.len().max(1);
+            kept.rotate_left(turn);
+            queue.parked = kept;
+            state::queue(domain).store(state, &queue)?;
         }
         Ok(())
     }
 
     /// Takes messages from the front of a lane while more than `floor` gas is left; the first one
-    /// while more than `first` is.
+    /// if it needs at most `first`.
     fn lane(
         &mut self,
         state: &mut SystemState<'_>,
         entry: &MemberEntry,
-        first: Option<u64>,
+        first: u64,
         floor: u64,
     ) -> Result<(), StateError> {
         let domain = entry.member.domain;
         let mut queue: Queue = state::queue(domain).load(state)?.unwrap_or_default();
         let before = queue.head;
-        let mut limit = first.unwrap_or_default();
+        let mut room = first;
         while queue.head < queue.tail && self.looked < MOST_LOOKED_AT {
             let at = queue.head;
             let message = state::queued_message(state, domain, at)?;
-            match self.judge(state, entry, &message, limit)? {
+            let full = queue.parked.len() == MAX_PARKED;
+            match self.judge(state, entry, &message, room)? {
                 Judgement::Wait => break,
+                // A fee that rose for a while must not cost messages that can wait.
+                Judgement::Underpriced if full => break,
                 Judgement::Fail(status) => self.fail(state, (domain, at), &message, status)?,
                 Judgement::Deliver(delivery) => self.choose(state, (domain, at), *delivery)?,
-                Judgement::Park => {
-                    if queue.parked.len() == MAX_PARKED {
+                Judgement::Underpriced | Judgement::Uncovered => {
+                    if full {
                         let oldest = queue.parked.remove(0);
                         let message = state::queued_message(state, domain, oldest)?;
                         let crowded = DeliveryStatus::Crowded;
@@ -166,7 +190,7 @@ impl<'a> Turn<'a> {
             }
             self.looked += 1;
             queue.head += 1;
-            limit = floor;
+            room = self.left.saturating_sub(floor);
         }
         if queue.head != before {
             state::queue(domain).store(state, &queue)?;
@@ -174,13 +198,13 @@ impl<'a> Turn<'a> {
         Ok(())
     }
 
-    /// What happens to a message now, if deliveries must leave `floor` of the budget to others.
+    /// What happens to a message now, if its delivery may use so much gas.
     fn judge(
         &self,
         state: &SystemState<'_>,
         entry: &MemberEntry,
         message: &Message,
-        floor: u64,
+        room: u64,
     ) -> Result<Judgement, StateError> {
         if self.env.time_ms >= message.terms.expiry_ms {
             return Ok(Judgement::Fail(DeliveryStatus::Expired));
@@ -196,10 +220,13 @@ impl<'a> Turn<'a> {
         if call.gas_limit > self.budget {
             return Ok(Judgement::Fail(DeliveryStatus::GasLimit));
         }
-        if message.terms.gas_price < self.env.base_fee || !self.covered(state, message)? {
-            return Ok(Judgement::Park);
+        if message.terms.gas_price < self.env.base_fee {
+            return Ok(Judgement::Underpriced);
         }
-        if call.gas_limit > self.left.saturating_sub(floor) {
+        if !self.covered(state, message)? {
+            return Ok(Judgement::Uncovered);
+        }
+        if call.gas_limit > room {
             return Ok(Judgement::Wait);
         }
         Ok(Judgement::Deliver(Box::new(Delivery {
@@ -221,7 +248,7 @@ impl<'a> Turn<'a> {
         }
         let body = mailbox::transfer_body(&message.body)
             .filter(|body| body.asset == hub_asset(self.spec))
-            .filter(|body| !body.amount.is_zero())
+            .filter(|body| !body.amount.is_zero() && body.amount < MAX_WEI)
             .filter(|body| mailbox::address_of(body.recipient).is_some());
         body.map(Some).ok_or(DeliveryStatus::Malformed)
     }
@@ -237,11 +264,14 @@ impl<'a> Turn<'a> {
                 return Ok(false);
             }
         }
-        if message.origin == seed.hub {
-            return Ok(true);
-        }
         let claimed = self.claimed.get(&message.origin).copied().unwrap_or_default();
         let more = claimed.saturating_add(body.amount);
+        if message.origin == seed.hub {
+            // The issuer needs no cover, but nobody can issue what sums cannot hold.
+            let ours = state::our_lane(state, message.origin)?;
+            let came = lanes::flow(&ours, body.asset).received;
+            return Ok(came.saturating_add(more) < MAX_WEI);
+        }
         lanes::covers(state, self.spec.metalayer.domain, message.origin, body.asset, more)
     }
 
@@ -319,6 +349,10 @@ pub(super) fn finish(
 ) -> Result<LaneItem, StateError> {
     let missing = || StateError(format!("message {id} was never taken in"));
     let entry: ReceivedEntry = state::received(id).load(state)?.ok_or_else(missing)?;
+    if let Some(status) = DeliveryStatus::from_code(entry.status) {
+        // It ended before; that stays.
+        return Ok(lanes::receipt(own, origin, id, status, entry.gas_used));
+    }
     let done = ReceivedEntry { status: status as u8, done: block, gas_used, ..entry };
     state::received(id).store(state, &done)?;
     let word = U256::from(status as u8) | U256::from(block) << 8;

@@ -1,6 +1,8 @@
 //! Taking in what a claim says of other members: anchors that are valid by our own state, the
 //! lanes they open, receipts (settled at once) and messages (queued).
 
+use std::collections::BTreeSet;
+
 use causeway_chainspec::block::concat_hash;
 use causeway_chainspec::mailbox::MAILBOX;
 use causeway_chainspec::{
@@ -129,22 +131,21 @@ fn items_match(
     inbound: &Inbound,
 ) -> Result<bool, StateError> {
     let mut position: LanePosition = state::taken_position(state, domain)?;
-    let mut messages = 0;
+    let mut ids = BTreeSet::new();
     for item in &inbound.items {
         if item.origin() != domain || item.destination() != own {
             return Ok(false);
         }
         if let LaneItem::Message(message) = item {
-            messages += 1;
             let id = message.id();
-            if state::received(id).load::<ReceivedEntry>(state)?.is_some() {
+            if !ids.insert(id) || state::received(id).load::<ReceivedEntry>(state)?.is_some() {
                 return Ok(false);
             }
         }
         position = position.after(item.hash());
     }
     let queue: Queue = state::queue(domain).load(state)?.unwrap_or_default();
-    let room = queue.tail - queue.head + messages <= MAX_QUEUE;
+    let room = queue.tail - queue.head + ids.len() as u64 <= MAX_QUEUE;
     let possible = side.taken <= state::our_lane(state, domain)?.sent.count;
     Ok(position == side.sent && room && possible)
 }
@@ -160,6 +161,8 @@ fn apply(
     let (own, domain, block) = (spec.metalayer.domain, anchor.domain, plan.claim.number);
     let entry = AnchorEntry { anchor: anchor.clone(), block, time_ms: plan.claim.time_ms };
     state::anchor(domain).store(state, &entry)?;
+    // What an earlier anchor said of records that we lack was not so, or is no more.
+    state::ahead(domain).clear(state)?;
     let domains: Vec<u32> = lanes.iter().map(|lane| lane.domain).collect();
     if state::their_domains(domain).load::<Vec<u32>>(state)?.as_ref() != Some(&domains) {
         state::their_domains(domain).store(state, &domains)?;

@@ -51,7 +51,7 @@ pub(super) fn take_forced(
         match ForcedMessage::decode(&entry.bytes) {
             Some(ForcedMessage::Record(record)) => take_record(spec, state, record)?,
             Some(ForcedMessage::Demand { domain, height }) => {
-                take_demand(state, DemandEntry { domain, height, time_ms: entry.time_ms })?;
+                take_demand(spec, state, DemandEntry { domain, height, time_ms: entry.time_ms })?;
             }
             None => {}
         }
@@ -105,9 +105,17 @@ fn set_paused(
     state::member(at).store(state, &MemberEntry { paused, ..entry.clone() })
 }
 
-/// Keeps the highest demand of each member; an older one of the same member stays the older.
-fn take_demand(state: &mut SystemState<'_>, demand: DemandEntry) -> Result<(), StateError> {
-    if !all(state)?.iter().any(|entry| entry.member.domain == demand.domain) {
+/// Keeps one demand of each other member, the oldest. One for a height that is taken in already
+/// changes nothing.
+fn take_demand(
+    spec: &ChainSpec,
+    state: &mut SystemState<'_>,
+    demand: DemandEntry,
+) -> Result<(), StateError> {
+    let known = all(state)?.iter().any(|entry| entry.member.domain == demand.domain);
+    let anchor: Option<AnchorEntry> = state::anchor(demand.domain).load(state)?;
+    let done = anchor.is_some_and(|entry| entry.anchor.da.height >= demand.height);
+    if !known || done || demand.domain == spec.metalayer.domain {
         return Ok(());
     }
     let mut demands: Vec<DemandEntry> = state::demands().load(state)?.unwrap_or_default();
@@ -142,7 +150,7 @@ pub(super) fn update_statuses(
         } else if entry.paused {
             LaneStatus::Paused
         } else if state::count(state::ahead(domain), state)? > own_sequence
-            || anchor.is_none_or(|entry| overdue(entry.time_ms, seed.max_lag_ms))
+            || anchor.is_none_or(|entry| overdue(entry.anchor.time_ms, seed.max_lag_ms))
             || demanded.is_some_and(|demand| overdue(demand.time_ms, seed.max_lag_ms / 2))
         {
             LaneStatus::Stalled
@@ -162,10 +170,8 @@ pub(super) fn update_statuses(
     Ok(())
 }
 
-/// A demand is met by an anchor that reaches its height, or that is younger than the demand: who
-/// demands a height that does not exist stalls nobody.
+/// A demand is met by an anchor of a block that is younger than the demand. Only the member's own
+/// time counts: a DA height can be named without taking in what is below it.
 fn is_met(demand: &DemandEntry, anchor: Option<&AnchorEntry>) -> bool {
-    anchor.is_some_and(|entry| {
-        entry.anchor.da.height >= demand.height || entry.anchor.time_ms >= demand.time_ms
-    })
+    anchor.is_some_and(|entry| entry.anchor.time_ms >= demand.time_ms)
 }

@@ -36,7 +36,7 @@ use deliver::{Delivery, Turn};
 use state::RefundEntry;
 
 /// Most ERC-20 refunds of one block.
-const MAX_REFUNDS: usize = 32;
+const MAX_REFUNDS: u64 = 32;
 
 /// The Metalayer of one chain.
 pub struct Metalayer {
@@ -94,8 +94,7 @@ impl SystemModule for Metalayer {
         inbox::take(spec, state, plan)?;
         settle::sweep(spec, state, env.number)?;
         members::update_statuses(spec, state, env.time_ms)?;
-        let mut refunds: Vec<RefundEntry> = state::refunds().load(state)?.unwrap_or_default();
-        refunds.truncate(MAX_REFUNDS);
+        let refunds = due_refunds(state)?;
         let mut turn = Turn::new(spec, env);
         turn.run(state)?;
         let (deliveries, receipts) = (turn.chosen, turn.receipts);
@@ -140,7 +139,7 @@ impl SystemBlock for Open {
         let Self { spec, block, refunds, deliveries, receipts } = *self;
         let short = || StateError("a system call of the metalayer has no outcome".into());
         let (refunded, delivered) = results.split_at_checked(refunds.len()).ok_or_else(short)?;
-        drop_paid(state, &refunds, refunded)?;
+        again_if_unpaid(state, &refunds, refunded)?;
         let mut outbox = receipts;
         for (delivery, result) in deliveries.iter().zip(delivered) {
             outbox.push(delivered_as(&spec, state, block, delivery, result)?);
@@ -156,22 +155,33 @@ impl SystemBlock for Open {
     }
 }
 
-/// Forgets the refunds that were paid; one that failed is tried again in the next block.
-fn drop_paid(
+/// Takes the refunds of this block from the front of their queue.
+fn due_refunds(state: &mut SystemState<'_>) -> Result<Vec<RefundEntry>, StateError> {
+    let (head, tail) = state::refund_range(state)?;
+    let to = tail.min(head + MAX_REFUNDS);
+    let mut due = Vec::new();
+    for at in head..to {
+        due.extend(state::refund(at).load::<RefundEntry>(state)?);
+        state::refund(at).clear(state)?;
+    }
+    if to > head {
+        state::set_refund_range(state, to, tail)?;
+    }
+    Ok(due)
+}
+
+/// Puts the refunds that failed at the end of their queue, to be tried again.
+fn again_if_unpaid(
     state: &mut SystemState<'_>,
     tried: &[RefundEntry],
     results: &[CallOutcome],
 ) -> Result<(), StateError> {
-    if tried.is_empty() {
-        return Ok(());
+    for (refund, result) in tried.iter().zip(results) {
+        if !result.success {
+            state::push_refund(state, refund)?;
+        }
     }
-    let mut waiting: Vec<RefundEntry> = state::refunds().load(state)?.unwrap_or_default();
-    let paid = |refund: &RefundEntry| {
-        let at = tried.iter().position(|tried| tried.id == refund.id);
-        at.is_some_and(|at| results.get(at).is_some_and(|result| result.success))
-    };
-    waiting.retain(|refund| !paid(refund));
-    state::refunds().store(state, &waiting)
+    Ok(())
 }
 
 /// The books after a delivery was tried, and the receipt for its source.
@@ -193,7 +203,9 @@ fn delivered_as(
             (Coin::Hub, _) => state.burn(MAILBOX, amount)?,
         }
         if status == DeliveryStatus::Delivered {
-            lanes::change_flow(state, origin, hub_asset(spec), |flow| flow.received += amount)?;
+            lanes::change_flow(state, origin, hub_asset(spec), |flow| {
+                flow.received = flow.received.saturating_add(amount);
+            })?;
         }
     }
     let own = spec.metalayer.domain;

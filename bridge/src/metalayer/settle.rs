@@ -79,12 +79,12 @@ fn settle(
         refund_to: pending.refund_to,
     };
     let body_bytes = usize::try_from(pending.body_bytes).unwrap_or(usize::MAX);
-    let fee = terms.fee(body_bytes);
-    // A message that nobody took in has cost its destination nothing.
-    let cost = match status {
-        DeliveryStatus::Expired => U256::ZERO,
-        _ => terms.cost(gas_used, body_bytes),
-    };
+    let lost = status != DeliveryStatus::Delivered && !pending.amount.is_zero();
+    if lost && !may_pay_back(spec, state, sent.destination, pending.amount)? {
+        return Ok(());
+    }
+    // Room in a lane is paid for whatever becomes of the message: it costs all who follow.
+    let (fee, cost) = (terms.fee(body_bytes), terms.cost(gas_used, body_bytes));
     let back = fee - cost;
     state::take(state, state::escrow(), fee)?;
     state.pay(ESCROW, pending.refund_to, back)?;
@@ -92,7 +92,7 @@ fn settle(
     state.pay(ESCROW, earner, cost)?;
     if !pending.amount.is_zero() {
         state::take(state, state::in_flight(), pending.amount)?;
-        if status != DeliveryStatus::Delivered {
+        if lost {
             pay_back(spec, state, id, sent.destination, &pending)?;
         }
     }
@@ -108,6 +108,24 @@ fn settle(
     state::message_at(sent.destination, sent.index).clear(state)?;
     let left = state::count(state::unsettled(sent.destination), state)?;
     state::unsettled(sent.destination).store(state, &left.saturating_sub(1))
+}
+
+/// Whether a transfer can have failed as its destination says: not if the destination says it
+/// delivered more than it was sent besides, and at home not if the coins are gone. No honest member
+/// comes here; of a broken one the message stays unsettled, so that nobody is paid twice.
+fn may_pay_back(
+    spec: &ChainSpec,
+    state: &SystemState<'_>,
+    destination: u32,
+    amount: U256,
+) -> Result<bool, StateError> {
+    let asset = super::hub_asset(spec);
+    let ours = lanes::flow(&state::our_lane(state, destination)?, asset);
+    let across = state::their_lane(state, destination, spec.metalayer.domain)?;
+    let others = ours.sent.saturating_sub(ours.refunded).saturating_sub(amount);
+    let locked =
+        spec.metalayer.coin != Coin::Home || state::amount(state::locked(), state)? >= amount;
+    Ok(lanes::flow(&across, asset).received <= others && locked)
 }
 
 /// Gives a transfer that was not delivered back to whom the sender named.
@@ -126,10 +144,6 @@ fn pay_back(
             state.pay(ESCROW, to, amount)
         }
         Coin::Hub => state.mint(to, amount),
-        Coin::Own => {
-            let mut refunds: Vec<RefundEntry> = state::refunds().load(state)?.unwrap_or_default();
-            refunds.push(RefundEntry { id, to, amount });
-            state::refunds().store(state, &refunds)
-        }
+        Coin::Own => state::push_refund(state, &RefundEntry { id, to, amount }),
     }
 }

@@ -71,6 +71,9 @@ impl Place {
     ) -> Result<(), StateError> {
         let mut bytes = Vec::new();
         value.encode(&mut bytes);
+        if bytes.len() > MAX_VALUE_BYTES {
+            return Err(StateError(format!("a metalayer value of {} bytes", bytes.len())));
+        }
         self.put(state, &bytes)
     }
 
@@ -253,9 +256,13 @@ pub(super) fn received(id: B256) -> Place {
 pub(super) fn demands() -> Place {
     Place::new("demands", &[])
 }
-/// ERC-20 refunds that wait.
+/// Numbers of the ERC-20 refunds that wait: the first, and the one after the last.
 pub(super) fn refunds() -> Place {
     Place::new("refunds", &[])
+}
+/// An ERC-20 refund that waits.
+pub(super) fn refund(at: u64) -> Place {
+    Place::new("refund", &[&at.to_be_bytes()])
 }
 /// Wei of the hub's coin locked here because it is elsewhere (at home only).
 pub(super) fn locked() -> Place {
@@ -330,6 +337,31 @@ pub(super) fn set_lane_word(
         return Ok(());
     }
     state.set_slot(MAILBOX, layout::lane(domain), word.to_slot())
+}
+
+/// Appends an ERC-20 refund.
+pub(super) fn push_refund(
+    state: &mut SystemState<'_>,
+    entry: &RefundEntry,
+) -> Result<(), StateError> {
+    let (head, tail): (u64, u64) = refund_range(state)?;
+    refund(tail).store(state, entry)?;
+    set_refund_range(state, head, tail + 1)
+}
+
+/// Numbers of the refunds that wait.
+pub(super) fn refund_range(slots: &dyn Slots) -> Result<(u64, u64), StateError> {
+    let range: Vec<u64> = refunds().load(slots)?.unwrap_or_default();
+    Ok((range.first().copied().unwrap_or_default(), range.get(1).copied().unwrap_or_default()))
+}
+
+/// Writes them.
+pub(super) fn set_refund_range(
+    state: &mut SystemState<'_>,
+    head: u64,
+    tail: u64,
+) -> Result<(), StateError> {
+    refunds().store(state, &vec![head, tail])
 }
 
 /// A message of a queue, which must be there.

@@ -121,7 +121,7 @@ impl Run {
         block_on(async move {
             let interval_ms = settings.spec.da.interval_ms;
             let service = start_da(file.da_service, interval_ms, clock.clone()).await?;
-            let cache_bytes = settings.cache_bytes;
+            let cache_bytes = settings.cache_bytes / (followed.len() + 1);
             let (remotes, following) = remotes::start(followed, clock, cache_bytes).await?;
             settings.remotes = remotes;
             let running = tasks::start(settings, listener, rpc).await?;

@@ -91,8 +91,9 @@ impl Node {
         let opening = OPENING_BYTES * (lanes.len() + 1);
         let most = usize::try_from(self.spec.gas.limit_bytes).unwrap_or(usize::MAX);
         let all = opening * lanes.len();
+        // With many members their openings alone may take what is for all; never what is for one.
         let mut room =
-            Room { bytes: (most / 2).saturating_sub(all), alone: most.saturating_sub(all) };
+            Room { bytes: (most / 2).saturating_sub(all), alone: most.saturating_sub(opening) };
         let mut moves = lanes.iter().any(|lane| lane.parked > 0);
         let mut reached: Vec<Reached> = Vec::new();
         for lane in lanes {

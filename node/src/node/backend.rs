@@ -114,6 +114,11 @@ impl Backend for Node {
         Some(Arc::new(follower.pipeline.snapshot()))
     }
 
+    fn remote_verified(&self, domain: u32) -> Option<u64> {
+        let (head, _held) = self.remotes.get(domain)?.verified_head()?;
+        Some(head.number)
+    }
+
     fn verified(&self) -> Option<Verified> {
         let (head, held) = self.verified_head()?;
         let (mut waiting, mut alarm) = (None, None);

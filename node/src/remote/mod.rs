@@ -87,7 +87,8 @@ impl Remotes {
                 // A follower chooses no anchors, and is verified with the whole set it is in.
                 remotes: Arc::default(),
                 pool: NO_POOL,
-                archive: false,
+                // A block may be anchored long after it was followed, and needs its state then.
+                archive: true,
                 history_blocks: HISTORY_BLOCKS,
                 cache_bytes,
             })?;

@@ -56,6 +56,8 @@ pub trait Backend: Send + Sync + 'static {
     /// Another member of the Metalayer as this process re-derives it: final blocks only. `None`
     /// if it is not followed here.
     fn remote(&self, domain: u32) -> Option<Arc<dyn ChainReader>>;
+    /// Number of the newest block of another member whose anchors this process found true.
+    fn remote_verified(&self, domain: u32) -> Option<u64>;
     /// How far this node has checked what its chain says of other members.
     fn verified(&self) -> Option<Verified>;
 }

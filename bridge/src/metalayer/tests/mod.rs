@@ -5,9 +5,12 @@ mod random;
 
 use alloy_primitives::{B256, U256};
 use alloy_signer::SignerSync;
+use causeway_chainspec::block::concat_hash;
 use causeway_chainspec::directory::{Change, ForcedMessage, Record, SignedRecord};
 use causeway_chainspec::mailbox::{Coin, LaneStatus};
-use causeway_chainspec::{DaRef, DeliveryStatus, ForcedEntry, LaneItem};
+use causeway_chainspec::{
+    Anchor, Commitment, DaRef, DeliveryStatus, ForcedEntry, Inbound, LaneItem, LaneState,
+};
 
 use super::{tree, view};
 use mesh::{BAD, GOOD, MAX_LAG_MS, Mesh, START_MS, Send, USER, WEALTH, domain};
@@ -152,48 +155,120 @@ fn a_message_that_is_never_taken_in_is_paid_back_and_never_delivered() {
     assert_eq!(mesh.total(), total);
 }
 
+/// What `at` would take in of `remote`, changed by somebody who keeps its commitment consistent.
+fn forge(
+    mesh: &Mesh,
+    (at, remote): (usize, usize),
+    change: impl FnOnce(&mut Inbound),
+) -> (Anchor, Inbound) {
+    let newest = mesh.chains[remote].blocks.len() - 1;
+    let (mut anchor, mut inbound) = mesh.inbound(at, remote, newest);
+    change(&mut inbound);
+    let known = view::lane(mesh.state(at), domain(remote)).unwrap().unwrap();
+    let sent = inbound.items.iter().fold(known.theirs.sent, |sent, item| sent.after(item.hash()));
+    let ours = inbound.lanes.iter_mut().find(|lane| lane.domain == domain(at)).unwrap();
+    ours.sent = sent;
+    let mut lanes = view::lanes(&mesh.chains[remote].blocks[newest].state).unwrap();
+    for lane in &mut lanes {
+        let changed = inbound.lanes.iter().find(|changed| changed.domain == lane.domain);
+        lane.clone_from(changed.unwrap_or(&lane.clone()));
+    }
+    let lanes = concat_hash(lanes.iter().map(LaneState::hash));
+    let (root, count, directory) = (inbound.root, inbound.count, anchor.directory);
+    anchor.commitment = Commitment { root, count, lanes, directory }.hash();
+    (anchor, inbound)
+}
+
 #[test]
 fn a_member_cannot_send_what_it_does_not_hold() {
     let mut mesh = started();
     let total = mesh.total();
     mesh.block(1, START_MS + 2_000, vec![], vec![], &[send(0, GOOD, 500)]);
-    let id = id_of(&mesh, 1);
-    let newest = mesh.chains[1].blocks.len() - 1;
     // A beta whose machine is broken: it says it sent more than it ever received.
-    let (mut anchor, mut inbound) = mesh.inbound(0, 1, newest);
-    let lane = inbound.lanes.iter_mut().find(|lane| lane.domain == domain(0)).unwrap();
-    let LaneItem::Message(message) = inbound.items.last_mut().unwrap() else { panic!() };
-    let mut body = message.body.to_vec();
-    body[32..64].copy_from_slice(&U256::from(2 * WEALTH).to_be_bytes::<32>());
-    message.body = body.into();
-    let forged = message.clone();
-    let mut position = view::lane(mesh.state(0), domain(1)).unwrap().unwrap().theirs.sent;
-    for item in &inbound.items {
-        position = position.after(item.hash());
-    }
-    lane.sent = position;
-    lane.flows[0].sent = U256::from(2 * WEALTH);
-    let mut all = view::lanes(&mesh.chains[1].blocks[newest].state).unwrap();
-    let ours = all.iter_mut().find(|it| it.domain == domain(0)).unwrap();
-    ours.clone_from(lane);
-    let lanes = causeway_chainspec::block::concat_hash(all.iter().map(|lane| lane.hash()));
-    let (root, count) = (inbound.root, inbound.count);
-    let opened = causeway_chainspec::Commitment { root, count, lanes, directory: anchor.directory };
-    anchor.commitment = opened.hash();
-    mesh.book.insert(forged.id(), mesh::Fate::default());
-    mesh.block(0, START_MS + 3_000, vec![(anchor, inbound)], vec![], &[]);
+    let mut forged = None;
+    let lie = forge(&mesh, (0, 1), |inbound| {
+        let LaneItem::Message(message) = inbound.items.last_mut().unwrap() else { panic!() };
+        let mut body = message.body.to_vec();
+        body[32..64].copy_from_slice(&U256::from(2 * WEALTH).to_be_bytes::<32>());
+        message.body = body.into();
+        forged = Some(message.id());
+        let lane = inbound.lanes.iter_mut().find(|lane| lane.domain == domain(0)).unwrap();
+        lane.flows[0].sent = U256::from(2 * WEALTH);
+    });
+    let forged = forged.unwrap();
+    mesh.book.insert(forged, mesh::Fate::default());
+    mesh.block(0, START_MS + 3_000, vec![lie], vec![], &[]);
     let lane = view::lane(mesh.state(0), domain(1)).unwrap().unwrap();
     assert_eq!((lane.queued, lane.parked), (0, 1), "set aside, and the lane goes on");
-    assert_eq!(
-        view::row(mesh.state(0), domain(1), view::supply(mesh.state(0)).unwrap().asset).unwrap(),
-        Some(U256::ZERO)
-    );
+    let asset = view::supply(mesh.state(0)).unwrap().asset;
+    assert_eq!(view::row(mesh.state(0), domain(1), asset).unwrap(), Some(U256::ZERO));
     // At its expiry it is refused with a receipt.
     mesh.block(0, START_MS + 70_000, vec![], vec![], &[]);
-    let done = view::received(mesh.state(0), forged.id()).unwrap().unwrap().done;
+    let done = view::received(mesh.state(0), forged).unwrap().unwrap().done;
     assert_eq!(done.map(|(status, _)| status), Some(DeliveryStatus::Refused));
-    mesh.book.remove(&forged.id());
-    assert_eq!(mesh.total(), total, "nothing of it was paid: {id}");
+    mesh.book.remove(&forged);
+    assert_eq!(mesh.total(), total, "nothing of it was paid");
+}
+
+#[test]
+fn a_member_that_says_delivered_and_failed_gets_nothing_paid_twice() {
+    let mut mesh = started();
+    mesh.block(0, START_MS + 2_000, vec![], vec![], &[send(1, GOOD, 500)]);
+    let (id, before) = (id_of(&mesh, 0), balance(&mesh, 0));
+    take(&mut mesh, 1, 0, START_MS + 3_000);
+    // Beta's flow says delivered, its receipt says reverted.
+    let lie = forge(&mesh, (0, 1), |inbound| {
+        let LaneItem::Receipt(receipt) = inbound.items.last_mut().unwrap() else { panic!() };
+        receipt.status = DeliveryStatus::Reverted;
+    });
+    mesh.block(0, START_MS + 4_000, vec![lie], vec![], &[]);
+    assert_eq!(view::sent(mesh.state(0), id).unwrap().unwrap().settled, None);
+    assert_eq!(balance(&mesh, 0), before);
+    // Nor does its expiry pay: beta says it took the message.
+    mesh.block(0, START_MS + 90_000, vec![], vec![], &[]);
+    assert_eq!(view::sent(mesh.state(0), id).unwrap().unwrap().settled, None);
+}
+
+#[test]
+fn one_message_twice_in_a_lane_is_no_anchor() {
+    let mut mesh = started();
+    mesh.block(0, START_MS + 2_000, vec![], vec![], &[send(1, GOOD, 500)]);
+    let id = id_of(&mesh, 0);
+    let twice = forge(&mesh, (1, 0), |inbound| {
+        let last = inbound.items.last().unwrap().clone();
+        inbound.items.push(last);
+    });
+    mesh.block(1, START_MS + 3_000, vec![twice], vec![], &[]);
+    assert_eq!(view::received(mesh.state(1), id).unwrap(), None);
+    take(&mut mesh, 1, 0, START_MS + 4_000);
+    let done = view::received(mesh.state(1), id).unwrap().unwrap().done;
+    assert_eq!(done.map(|(status, _)| status), Some(DeliveryStatus::Delivered));
+}
+
+#[test]
+fn a_flood_of_failing_transfers_stops_nobody() {
+    let mut mesh = started();
+    let total = mesh.total();
+    let mut time_ms = START_MS + 2_000;
+    let flood = |ttl_ms| (0..280).map(move |_| Send { ttl_ms, ..send(0, GOOD, 1 << 40) });
+    for _ in 0..2 {
+        for _ in 0..3 {
+            mesh.block(2, time_ms, vec![], vec![], &flood(1).collect::<Vec<_>>());
+            time_ms += 1_000;
+        }
+        take(&mut mesh, 0, 2, time_ms);
+        for _ in 0..6 {
+            time_ms += 1_000;
+            mesh.block(0, time_ms, vec![], vec![], &[]);
+        }
+    }
+    // All of them come back at once, and are minted back a few a block.
+    take(&mut mesh, 2, 0, time_ms + 1_000);
+    for more in 0..60 {
+        mesh.block(2, time_ms + 2_000 + more, vec![], vec![], &[]);
+    }
+    assert_eq!(mesh.chains[2].tokens[&USER], U256::from(WEALTH));
+    assert_eq!(mesh.total(), total);
 }
 
 #[test]
@@ -201,7 +276,8 @@ fn lanes_stall_and_open_again() {
     let mut mesh = started();
     let status = |mesh: &Mesh| view::lane(mesh.state(0), domain(1)).unwrap().unwrap().status;
     assert_eq!(status(&mesh), LaneStatus::Active);
-    let late = START_MS + 1_000 + MAX_LAG_MS;
+    // Alpha knows beta's block 1.
+    let late = START_MS + 500 + MAX_LAG_MS;
     mesh.block(0, late, vec![], vec![], &[]);
     assert_eq!(status(&mesh), LaneStatus::Active);
     mesh.block(0, late + 1, vec![], vec![], &[send(1, GOOD, 500)]);

@@ -54,6 +54,15 @@ pub(super) fn read(dir: &Path) -> Option<Endpoints> {
     serde_json::from_str(&std::fs::read_to_string(dir.join(FILE)).ok()?).ok()
 }
 
+/// Removes the file of a devnet that has ended, so that nobody takes what has its process number
+/// or ports now for it.
+pub(super) fn remove(dir: &Path) -> eyre::Result<()> {
+    match std::fs::remove_file(dir.join(FILE)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
 /// Written whole or not at all: readers poll for it.
 pub(super) fn write(dir: &Path, endpoints: &Endpoints) -> eyre::Result<()> {
     let next = dir.join("devnet.json.next");

@@ -60,6 +60,7 @@ impl Lacking<'_> {
 
 fn missing(nodes: &[(String, Arc<Node>)]) -> eyre::Result<Vec<Lacking<'_>>> {
     let mut all = Vec::new();
+    let here: Vec<u32> = nodes.iter().map(|(_, node)| node.spec().metalayer.domain).collect();
     for (label, node) in nodes {
         let snapshot = node.pipeline().snapshot();
         let number = snapshot.latest().number;
@@ -67,7 +68,9 @@ fn missing(nodes: &[(String, Arc<Node>)]) -> eyre::Result<Vec<Lacking<'_>>> {
         let state = state.ok_or_else(|| eyre!("{label} has no state after block {number}"))?;
         let funds = without_funds(node.spec(), state.as_ref())?;
         let stalled = view::members(state.as_ref())?.into_iter();
-        let stalled = stalled.filter(|member| member.status == LaneStatus::Stalled);
+        // A member from elsewhere may take its time.
+        let stalled = stalled
+            .filter(|member| member.status == LaneStatus::Stalled && here.contains(&member.domain));
         let lanes = stalled.map(|member| member.name).collect();
         all.push(Lacking { label, funds, lanes });
     }

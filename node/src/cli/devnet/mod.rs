@@ -100,6 +100,8 @@ impl Devnet {
         let lock = Lock::take(dir)?.ok_or_else(|| {
             eyre!("a devnet runs on {} already; stop it with `causeway devnet down`", dir.display())
         })?;
+        // It names a process that has ended.
+        endpoints::remove(dir)?;
         if self.fresh {
             network::clear(dir)?;
         }

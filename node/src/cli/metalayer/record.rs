@@ -89,8 +89,9 @@ struct Terms {
     /// now on, else now.
     #[arg(long, value_name = "MS")]
     at: Option<u64>,
-    /// Number of the record, to send one again that did not reach every member.
-    #[arg(long)]
+    /// Number of the record, to send one again that did not reach every member; with the same
+    /// --at, or it is another record.
+    #[arg(long, requires = "at")]
     sequence: Option<u64>,
     /// End when it is in the forced lanes. Until all members hold it, no other record can follow.
     #[arg(long)]

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use alloy_consensus::{SignableTransaction, TxEip1559};
 use alloy_eips::eip2718::Encodable2718;
-use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
+use alloy_primitives::{Address, B256, Bytes, TxKind, U256, keccak256};
 use alloy_signer::SignerSync;
 use alloy_signer_local::PrivateKeySigner;
 use causeway_chainspec::TxEnvelope;
@@ -99,8 +99,17 @@ pub(super) async fn send(
     };
     let signature = signer.sign_hash_sync(&tx.signature_hash())?;
     let raw = Bytes::from(TxEnvelope::from(tx.into_signed(signature)).encoded_2718());
-    let hash = chain.call("eth_sendRawTransaction", json!([raw])).await;
-    let hash: B256 = serde_json::from_value(hash.map_err(CallError::exit)?)?;
+    let hash = keccak256(&raw);
+    if let Err(error) = chain.call("eth_sendRawTransaction", json!([raw])).await {
+        // The answer may be lost and the transaction taken: a second one would pay again.
+        let ExitError { exit, report } = error.exit();
+        let report = report.wrap_err(format!(
+            "sending transaction {hash} of nonce {nonce} to {}: before you send again, see whether \
+             it has a receipt",
+            chain.name
+        ));
+        return Err(ExitError { exit, report });
+    }
     let receipt = receipt(chain, hash).await?;
     if receipt["status"] == "0x1" {
         return Ok(receipt);

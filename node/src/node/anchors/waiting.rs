@@ -1,6 +1,7 @@
 //! What waits for a block: transactions of the pool, and items of other members.
 
 use causeway_chainspec::StateError;
+use causeway_chainspec::mailbox::LaneStatus;
 use tokio::sync::watch;
 use tracing::debug;
 
@@ -71,7 +72,10 @@ impl Node {
         let state = state.ok_or_else(|| StateError("the newest block has no state".into()))?;
         let mut items = Items::default();
         for lane in self.lanes(state.as_ref(), self.clock.now_ms())? {
-            items.queued += lane.queued;
+            // What a paused lane holds waits for its resume, not for a block.
+            if lane.member.status != LaneStatus::Paused {
+                items.queued += lane.queued;
+            }
             let sent = self.ahead(&lane).and_then(|ahead| match ahead {
                 Some(ahead) => self.sent(&ahead),
                 None => Ok(0),

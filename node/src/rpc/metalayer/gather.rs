@@ -94,8 +94,8 @@ fn place(network: &Network, known: &Known, number: u64) -> RpcResult<Place> {
     let verified = if known.own {
         network.verified.as_ref().map(|verified| verified.head.number >= number)
     } else {
-        // A follower shows only what this process re-derived itself.
-        Some(true)
+        // A follower re-derived the block itself; what the block says of others is checked apart.
+        known.verified.map(|verified| number <= verified)
     };
     Ok(Place {
         block: number,

@@ -20,6 +20,8 @@ pub(super) struct Known {
     pub(super) domain: u32,
     /// The node's own chain; others are followed, and have final blocks only.
     pub(super) own: bool,
+    /// Newest block whose anchors were found true here, of a followed chain.
+    pub(super) verified: Option<u64>,
     /// Its blocks.
     pub(super) chain: Arc<dyn ChainReader>,
     /// Its state after the newest block.
@@ -29,7 +31,7 @@ pub(super) struct Known {
 impl Known {
     fn open(domain: u32, own: bool, chain: Arc<dyn ChainReader>) -> RpcResult<Option<Self>> {
         let state = chain.state(chain.latest().number)?;
-        Ok(state.map(|state| Self { domain, own, chain, state }))
+        Ok(state.map(|state| Self { domain, own, verified: None, chain, state }))
     }
 }
 
@@ -62,7 +64,9 @@ impl Network {
         let mut known = vec![own];
         for member in members.iter().filter(|member| member.domain != spec.domain) {
             if let Some(chain) = backend.remote(member.domain) {
-                known.extend(Known::open(member.domain, false, chain)?);
+                let found = Known::open(member.domain, false, chain)?;
+                let verified = backend.remote_verified(member.domain);
+                known.extend(found.map(|found| Known { verified, ..found }));
             }
         }
         Ok(Self { members, known, verified: backend.verified(), now_ms: backend.now_ms() })

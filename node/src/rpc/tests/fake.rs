@@ -388,6 +388,10 @@ impl Backend for FakeNode {
         None
     }
 
+    fn remote_verified(&self, _domain: u32) -> Option<u64> {
+        None
+    }
+
     fn verified(&self) -> Option<Verified> {
         None
     }
