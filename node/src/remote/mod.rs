@@ -8,6 +8,7 @@ mod truth;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use causeway_chainspec::{ChainSpec, Clock};
 use causeway_consensus::mempool::Limits;
@@ -28,6 +29,9 @@ use crate::tasks::{derive, verify};
 /// Blocks of state that a follower keeps: an anchor may be of an older block than its newest, and
 /// is compared with the one before. Beyond them a claim brings all lanes instead of those changed.
 const HISTORY_BLOCKS: u64 = 100_000;
+
+/// Pause before a follower reads on after an answer of its DA layer that made no sense.
+const AGAIN: Duration = Duration::from_secs(5);
 
 /// A follower takes no transactions.
 const NO_POOL: Limits = Limits { guaranteed: 0, queued: 0, count: 0, bytes: 0, tx_bytes: 0 };
@@ -147,7 +151,7 @@ impl Remotes {
         let node = &follower.node;
         let own = stop.child_token();
         let mut loops = JoinSet::new();
-        loops.spawn(derive::run(node.clone(), own.clone()));
+        loops.spawn(self.clone().derive(domain, own.clone()));
         loops.spawn(verify::run(node.clone(), self.clone(), own.clone()));
         loops.spawn(self.clone().tell(node.clone(), own.clone()));
         while let Some(ended) = loops.join_next().await {
@@ -163,6 +167,44 @@ impl Remotes {
             follower.stopped(error);
             self.changed();
         }
+    }
+
+    /// Reads the DA layer of a member. What its DA answers wrongly once, it may answer rightly
+    /// later; what is pruned is gone.
+    async fn derive(
+        self: Arc<Self>,
+        domain: u32,
+        stop: CancellationToken,
+    ) -> Result<(), NodeError> {
+        let Some(follower) = self.followers.get(&domain) else { return Ok(()) };
+        loop {
+            let ended = tokio::select! {
+                ended = derive::run(follower.node.clone(), stop.clone()) => ended,
+                ended = self.forgive(follower) => ended,
+            };
+            let error = match ended {
+                Err(NodeError::Da(error)) if !matches!(error, DaError::Pruned { .. }) => error,
+                ended => return ended,
+            };
+            follower.stopped(error.into());
+            self.changed();
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                () = tokio::time::sleep(AGAIN) => {}
+            }
+        }
+    }
+
+    /// Takes the trouble of a follower back once it has read more. Never ends.
+    async fn forgive(&self, follower: &Follower) -> Result<(), NodeError> {
+        let mut heads = follower.node.heads();
+        let before = heads.borrow().safe_da;
+        if heads.wait_for(|heads| heads.safe_da != before).await.is_ok()
+            && follower.trouble.lock().take().is_some()
+        {
+            self.changed();
+        }
+        std::future::pending().await
     }
 
     /// Tells those who wait of what a follower does.
@@ -194,7 +236,7 @@ impl Follower {
     /// Keeps the first reason: it is the one that matters.
     fn stopped(&self, error: NodeError) {
         let chain = &self.node.spec().short_name;
-        error!(%error, chain, "a member is not followed any more; the others are");
+        error!(%error, chain, "a member cannot be followed; the others are");
         let pruned = matches!(error, NodeError::Da(DaError::Pruned { .. }));
         self.trouble.lock().get_or_insert(Trouble { reason: error.to_string(), pruned });
     }
