@@ -12,6 +12,7 @@ use causeway_execution::pipeline::Snapshot;
 
 use super::{Anchoring, Node, Unready};
 use crate::node::decode_cursor;
+use crate::remote::Truth;
 
 /// Most items that one anchor brings.
 const MOST_ITEMS: usize = 1024;
@@ -110,10 +111,17 @@ impl Node {
             return Ok(None);
         }
         let cursor = decode_cursor(&record)?;
-        let verified = follower.verified_head().map_or(u64::MAX, |(head, _)| head.number);
+        let (verified, held) =
+            follower.verified_head().map_or((u64::MAX, None), |(head, held)| (head.number, held));
         let number = cursor.safe.number.min(verified);
-        if number.saturating_add(1) < lane.first() {
-            return Ok(None);
+        if number < lane.first() {
+            // Naming a block again says nothing new, and the lane's age is that of the block.
+            return match held {
+                Some(Truth::False(what)) => {
+                    Err(Unready(format!("it says of another member what is not so: {what}")))
+                }
+                _ => Ok(None),
+            };
         }
         Ok(Some(Ahead { follower: follower.clone(), snapshot, cursor, number }))
     }
