@@ -64,9 +64,20 @@ pub(super) async fn quote<C: SolCall<Return = U256>>(
     Ok(fee)
 }
 
-/// The directory of a chain that is to send.
+/// The directory of a chain that is to send, which must be the member it is called: the same key
+/// has coins on every member, and would spend those of another.
 pub(super) async fn directory(chain: &Chain) -> Result<Value, ExitError> {
-    chain.call("metalayer_getDirectory", json!([])).await.map_err(CallError::exit)
+    let directory = chain.call("metalayer_getDirectory", json!([])).await;
+    let directory = directory.map_err(CallError::exit)?;
+    let mut members = directory["members"].as_array().into_iter().flatten();
+    let own = members.find(|member| member["status"] == "self").map(|member| &member["name"]);
+    match own.and_then(Value::as_str) {
+        Some(name) if name != chain.name => Err(ExitError::new(
+            Exit::Failure,
+            eyre!("the node given for {} is one of {name}: check --rpc", chain.name),
+        )),
+        _ => Ok(directory),
+    }
 }
 
 /// The id that a receipt's logs tell.

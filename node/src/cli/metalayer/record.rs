@@ -109,6 +109,11 @@ impl RecordArgs {
         let names: Vec<_> = chains.0.iter().map(|chain| chain.name.as_str()).collect();
         let again = self.change.terms().sequence.is_some();
         let newest = agreed(&names, &directories, again)?;
+        for member in missing(&names, newest) {
+            eprintln!(
+                "{member} is not among the chains asked: until it has the record, too, lanes to it stall"
+            );
+        }
         let now_ms = SystemClock.now_ms();
         let (change, terms, default_at) = match self.change {
             ChangeArgs::Add(add) => {
@@ -243,6 +248,13 @@ impl Terms {
         let signature = signer.sign_hash_sync(&record.digest())?;
         Ok(SignedRecord { record, signature: signature.as_bytes().into() })
     }
+}
+
+/// Members that a record is not sent to.
+fn missing<'a>(names: &[&str], directory: &'a Value) -> Vec<&'a str> {
+    let members = directory["members"].as_array().into_iter().flatten();
+    let members = members.filter_map(|member| member["name"].as_str());
+    members.filter(|member| !names.contains(member)).collect()
 }
 
 /// The newest directory, if all are of one network and hold the same records; they need not if a
