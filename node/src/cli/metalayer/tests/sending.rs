@@ -32,7 +32,11 @@ fn receipt(status: &str) -> Value {
 }
 
 /// A chain whose Mailbox asks for 1000 wei; keeps what it is sent.
-async fn node(sent: Arc<Mutex<Vec<Bytes>>>, answers: fn(&str) -> Option<Answer>) -> FakeNode {
+async fn node(
+    domain: u64,
+    sent: Arc<Mutex<Vec<Bytes>>>,
+    answers: fn(&str) -> Option<Answer>,
+) -> FakeNode {
     let asked = AtomicU64::new(0);
     FakeNode::new(move |method, params| {
         if let Some(answer) = answers(method) {
@@ -53,7 +57,7 @@ async fn node(sent: Arc<Mutex<Vec<Bytes>>>, answers: fn(&str) -> Option<Answer>)
             }
             // Whoever asks a third time finds that a record was taken in.
             "metalayer_getDirectory" => {
-                directory(901, 3 + asked.fetch_add(1, Ordering::Relaxed) / 2)
+                directory(domain, 3 + asked.fetch_add(1, Ordering::Relaxed) / 2)
             }
             _ => return Err((-32601, "no such method", Value::Null)),
         })
@@ -64,7 +68,7 @@ async fn node(sent: Arc<Mutex<Vec<Bytes>>>, answers: fn(&str) -> Option<Answer>)
 #[tokio::test]
 async fn a_dispatch_is_signed_and_its_id_found() {
     let sent = Arc::new(Mutex::new(Vec::new()));
-    let node = node(sent.clone(), |_| None).await;
+    let node = node(901, sent.clone(), |_| None).await;
     let (chain, signer) = (node.chain("alpha"), devkeys::accounts().remove(0));
     let fee = quote(&chain, signer.address(), quoteTransferCall { destination: 902 }).await;
     let fee = fee.unwrap_or_else(|error| panic!("{:?}", error.report));
@@ -95,7 +99,7 @@ async fn refusals_end_with_words() {
         let data = json!(Bytes::from(data));
         (method == "eth_estimateGas").then_some(Err((REVERTED.0, REVERTED.1, data)))
     };
-    let node = node(Arc::default(), refused).await;
+    let node = node(901, Arc::default(), refused).await;
     let dispatch = Dispatch { call: Bytes::new(), amount: U256::ZERO, fee: U256::ZERO };
     let error = dispatch.send(&node.chain("alpha"), &devkeys::accounts()[0]).await.unwrap_err();
     let text = error.report.to_string();
@@ -108,7 +112,7 @@ async fn a_transaction_that_reverts_is_a_failure() {
     let reverts = |method: &str| -> Option<Answer> {
         (method == "eth_getTransactionReceipt").then(|| Ok(receipt("0x0")))
     };
-    let node = node(Arc::default(), reverts).await;
+    let node = node(901, Arc::default(), reverts).await;
     let dispatch = Dispatch { call: Bytes::new(), amount: U256::ZERO, fee: U256::ZERO };
     let error = dispatch.send(&node.chain("alpha"), &devkeys::accounts()[0]).await.unwrap_err();
     assert!(error.report.to_string().contains("reverted on alpha: it would succeed now"));
@@ -146,8 +150,8 @@ async fn run(nodes: &[(&str, &FakeNode)], line: &str) -> Result<Exit, String> {
 #[tokio::test]
 async fn records_are_signed_by_governance_and_reach_every_member() {
     let sent: [Arc<Mutex<Vec<Bytes>>>; 2] = Default::default();
-    let alpha = node(sent[0].clone(), |_| None).await;
-    let beta = node(sent[1].clone(), |_| None).await;
+    let alpha = node(901, sent[0].clone(), |_| None).await;
+    let beta = node(902, sent[1].clone(), |_| None).await;
     let nodes = [("alpha", &alpha), ("beta", &beta)];
     let key = |at: usize| format!("--key {}", devkeys::accounts()[at].to_bytes());
     let error = run(&nodes, &format!("record pause beta {}", key(1))).await.unwrap_err();
