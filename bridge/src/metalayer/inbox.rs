@@ -48,8 +48,8 @@ fn check(
     }
     let last: Option<AnchorEntry> = state::anchor(domain).load(state)?;
     if let Some(AnchorEntry { anchor: last, .. }) = &last
-        && (anchor.da.height <= last.da.height
-            || anchor.number < last.number
+        && (anchor.da.height < last.da.height
+            || anchor.number <= last.number
             || anchor.time_ms < last.time_ms
             || anchor.directory < last.directory)
     {

@@ -246,6 +246,28 @@ fn one_message_twice_in_a_lane_is_no_anchor() {
 }
 
 #[test]
+fn a_block_is_anchored_once_and_one_da_block_as_often_as_needed() {
+    let mut mesh = started();
+    let number = |mesh: &Mesh| view::anchor(mesh.state(1), domain(0)).unwrap().unwrap().0.number;
+    mesh.block(0, START_MS + 2_000, vec![], vec![], &[send(1, GOOD, 500)]);
+    take(&mut mesh, 1, 0, START_MS + 3_000);
+    let before = number(&mesh);
+    // The same block again, in a later DA block: nothing new.
+    let newest = mesh.chains[0].blocks.len() - 1;
+    let (mut again, inbound) = mesh.inbound(1, 0, newest);
+    again.base_fee = 77;
+    mesh.block(1, START_MS + 4_000, vec![(again, inbound)], vec![], &[]);
+    let (anchor, _) = view::anchor(mesh.state(1), domain(0)).unwrap().unwrap();
+    assert_eq!((anchor.number, anchor.base_fee), (before, 8));
+    // The next block, in the same DA block.
+    mesh.block(0, START_MS + 5_000, vec![], vec![], &[send(1, GOOD, 600)]);
+    let (mut next, inbound) = mesh.inbound(1, 0, newest + 1);
+    next.da = anchor.da;
+    mesh.block(1, START_MS + 6_000, vec![(next, inbound)], vec![], &[]);
+    assert_eq!(number(&mesh), before + 1);
+}
+
+#[test]
 fn a_flood_of_failing_transfers_stops_nobody() {
     let mut mesh = started();
     let total = mesh.total();

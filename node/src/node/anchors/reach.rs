@@ -62,10 +62,10 @@ impl Lane {
         self.last.as_ref().map_or(0, |anchor| anchor.number.saturating_add(1))
     }
 
-    /// Lowest DA height that the next anchor may name: above the last one's.
+    /// Lowest DA height that the next anchor may name: not below the last one's.
     fn lowest(&self, follower: &Node) -> u64 {
         match &self.last {
-            Some(anchor) => anchor.da.height.saturating_add(1),
+            Some(anchor) => anchor.da.height,
             None => follower.spec.da.start.max(1),
         }
     }
