@@ -7,6 +7,7 @@ pub mod directory;
 pub mod fees;
 pub mod heads;
 pub mod mailbox;
+pub mod merkle;
 pub mod message;
 pub mod metalayer;
 pub mod plan;

@@ -264,7 +264,7 @@ pub trait SystemBlock {
 }
 
 /// What a module leaves in a block besides state.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Closed {
     /// The block's Metalayer commitment.
     pub commitment: B256,

@@ -127,7 +127,7 @@ fn open_modules(
     }
     let (minted, burnt) = system.moved();
     system.set_slot(SYSTEM_ACCOUNT, SUPPLY_SLOT, supply + minted - burnt)?;
-    Ok(closed.unwrap_or(Closed { commitment: B256::ZERO, outbox: Vec::new() }))
+    Ok(closed.unwrap_or_default())
 }
 
 fn put(diff: &mut StateDiff, address: Address, nonce: u64, balance: U256, code: &Bytes) {

@@ -189,7 +189,7 @@ pub fn close(
         system.set_slot(SYSTEM_ACCOUNT, SUPPLY_SLOT, after)?;
     }
     check_supply(state, diff, minted, burnt)?;
-    Ok(closed.unwrap_or(Closed { commitment: B256::ZERO, outbox: Vec::new() }))
+    Ok(closed.unwrap_or_default())
 }
 
 /// Checks burnt = supply before + minted - sum of balance changes over one block's diff.

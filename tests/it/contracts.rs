@@ -2,12 +2,13 @@
 //! protocol believes, and at one with Hyperlane's own contracts.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_sol_types::{SolCall, SolEvent, SolValue, sol};
 use causeway_chainspec::mailbox::{self, Coin, MAILBOX, layout, word_of};
-use causeway_chainspec::{Message, Terms};
+use causeway_chainspec::{Message, Terms, merkle};
 use causeway_tests::npm;
 use eyre::{OptionExt, ensure};
 use serde_json::Value;
@@ -178,12 +179,13 @@ fn create(chain: &mut Chain, code: &Bytes, arguments: &[u8]) -> Address {
 }
 
 /// The protocol's tree, as its module writes it when a block ends.
-fn insert(chain: &mut Chain, tree: &mut (u64, [B256; 32]), id: B256) {
+fn insert(chain: &mut Chain, tree: &mut (u32, [B256; 32]), id: B256) {
     let (count, branch) = tree;
+    let known = *branch;
+    let Ok((height, node)) =
+        merkle::insert(*count, id, |height| Ok::<_, Infallible>(known[height]));
+    branch[height] = node;
     *count += 1;
-    let level = count.trailing_zeros() as usize;
-    let below = branch[..level].iter();
-    branch[level] = below.fold(id, |node, left| keccak256([left.0, node.0].concat()));
     chain.set(layout::TREE_COUNT, U256::from(*count));
     for (at, node) in branch.iter().enumerate() {
         chain.set(U256::from(layout::BRANCH + at as u64), (*node).into());

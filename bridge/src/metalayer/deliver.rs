@@ -13,7 +13,7 @@ use causeway_chainspec::{
 };
 
 use super::state::{self, MemberEntry, Queue, ReceivedEntry, Slots};
-use super::{hub_asset, inbox::ESCROW, lanes, members};
+use super::{hub_asset, lanes, members};
 
 /// Part of a block's gas limit that deliveries may use.
 const BUDGET_PART: u64 = 4;
@@ -317,7 +317,7 @@ impl<'a> Turn<'a> {
             let claimed = self.claimed.entry(domain).or_default();
             *claimed = claimed.saturating_add(delivery.amount);
             if self.spec.metalayer.coin == Coin::Hub {
-                state.mint(ESCROW, delivery.amount)?;
+                state.mint(MAILBOX, delivery.amount)?;
             }
         }
         self.chosen.push(delivery);

@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 
 use causeway_chainspec::block::concat_hash;
-use causeway_chainspec::mailbox::MAILBOX;
 use causeway_chainspec::{
     Anchor, BlockPlan, ChainSpec, Commitment, Flow, Inbound, LaneItem, LanePosition, LaneState,
     Message, StateError, SystemState,
@@ -170,13 +169,7 @@ fn apply(
     for lane in &inbound.lanes {
         state::theirs(domain, lane.domain).store(state, lane)?;
     }
-    let word = state::lane_word(state, domain)?;
-    let gas_price = price(anchor.base_fee);
-    state::set_lane_word(
-        state,
-        domain,
-        causeway_chainspec::mailbox::LaneWord { gas_price, ..word },
-    )?;
+    state::change_lane_word(state, domain, |word| word.gas_price = price(anchor.base_fee))?;
 
     let mut position = state::taken_position(state, domain)?;
     for item in &inbound.items {
@@ -208,6 +201,3 @@ fn enqueue(state: &mut SystemState<'_>, message: &Message, block: u64) -> Result
         ReceivedEntry { origin: message.origin, taken: block, status: 0, done: 0, gas_used: 0 };
     state::received(message.id()).store(state, &entry)
 }
-
-/// The account whose balance holds coins in escrow.
-pub(super) const ESCROW: alloy_primitives::Address = MAILBOX;

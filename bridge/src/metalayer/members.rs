@@ -157,12 +157,7 @@ pub(super) fn update_statuses(
         } else {
             LaneStatus::Active
         };
-        let word = state::lane_word(state, domain)?;
-        state::set_lane_word(
-            state,
-            domain,
-            causeway_chainspec::mailbox::LaneWord { status, ..word },
-        )?;
+        state::change_lane_word(state, domain, |word| word.status = status)?;
     }
     if demands.len() != open {
         state::demands().store(state, &demands)?;

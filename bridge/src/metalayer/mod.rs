@@ -11,7 +11,7 @@ mod state;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests;
-pub mod tree;
+mod tree;
 pub mod view;
 
 use std::sync::Arc;

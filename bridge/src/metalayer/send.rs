@@ -7,7 +7,7 @@ use causeway_chainspec::mailbox::{self, Coin, MAILBOX, TRANSFER_GAS, TransferBod
 use causeway_chainspec::{ChainSpec, LaneItem, Message, StateError, SystemState, Terms};
 
 use super::state::{self, PendingEntry, SentEntry};
-use super::{hub_asset, inbox::ESCROW, lanes, tree};
+use super::{hub_asset, lanes, tree};
 
 /// Wei a unit of gas is paid for in messages of block 0, when nobody knows a base fee yet.
 const SEED_GAS_PRICE: u64 = 1_000_000_000;
@@ -58,7 +58,7 @@ pub(super) fn take(
         lanes::change_flow(state, destination, hub_asset(spec), |flow| flow.sent += amount)?;
         match spec.metalayer.coin {
             Coin::Home => state::add(state, state::locked(), amount)?,
-            Coin::Hub => state.burn(ESCROW, amount)?,
+            Coin::Hub => state.burn(MAILBOX, amount)?,
             // The Mailbox burnt the ERC-20 itself.
             Coin::Own => {}
         }
@@ -107,7 +107,7 @@ pub(super) fn seed(
                 refund_to: transfer.recipient,
             },
         };
-        state.mint(ESCROW, transfer.amount + message.terms.fee(message.body.len()))?;
+        state.mint(MAILBOX, transfer.amount + message.terms.fee(message.body.len()))?;
         items.push(take(spec, state, &message, 0)?);
         state.set_slot(MAILBOX, layout::NONCE, U256::from(nonce + 1))?;
         state.set_slot(MAILBOX, layout::LATEST_ID, message.id().into())?;

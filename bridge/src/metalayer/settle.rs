@@ -2,13 +2,13 @@
 //! be delivered any more. Pays back what was not used.
 
 use alloy_primitives::{Address, B256, U256};
-use causeway_chainspec::mailbox::{Coin, FEE_VAULT};
+use causeway_chainspec::mailbox::{Coin, FEE_VAULT, MAILBOX};
 use causeway_chainspec::{
     ChainSpec, DeliveryReceipt, DeliveryStatus, StateError, SystemState, Terms,
 };
 
 use super::state::{self, AnchorEntry, PendingEntry, RefundEntry, SentEntry};
-use super::{inbox::ESCROW, lanes, members};
+use super::{lanes, members};
 
 /// Most places of one lane looked at in one block.
 const SWEEP: u64 = 64;
@@ -87,9 +87,9 @@ fn settle(
     let (fee, cost) = (terms.fee(body_bytes), terms.cost(gas_used, body_bytes));
     let back = fee - cost;
     state::take(state, state::escrow(), fee)?;
-    state.pay(ESCROW, pending.refund_to, back)?;
+    state.pay(MAILBOX, pending.refund_to, back)?;
     let earner = if spec.metalayer.keeps_fees() { FEE_VAULT } else { spec.fees.recipient };
-    state.pay(ESCROW, earner, cost)?;
+    state.pay(MAILBOX, earner, cost)?;
     if !pending.amount.is_zero() {
         state::take(state, state::in_flight(), pending.amount)?;
         if lost {
@@ -141,7 +141,7 @@ fn pay_back(
     match spec.metalayer.coin {
         Coin::Home => {
             state::take(state, state::locked(), amount)?;
-            state.pay(ESCROW, to, amount)
+            state.pay(MAILBOX, to, amount)
         }
         Coin::Hub => state.mint(to, amount),
         Coin::Own => state::push_refund(state, &RefundEntry { id, to, amount }),

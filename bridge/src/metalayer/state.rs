@@ -327,13 +327,16 @@ pub(super) fn lane_word(slots: &dyn Slots, domain: u32) -> Result<LaneWord, Stat
     Ok(LaneWord::from_slot(slots.get(layout::lane(domain))?))
 }
 
-/// Writes that word, if it differs.
-pub(super) fn set_lane_word(
+/// Changes that word; writes it if it then differs.
+pub(super) fn change_lane_word(
     state: &mut SystemState<'_>,
     domain: u32,
-    word: LaneWord,
+    change: impl FnOnce(&mut LaneWord),
 ) -> Result<(), StateError> {
-    if lane_word(state, domain)? == word {
+    let before = lane_word(state, domain)?;
+    let mut word = before;
+    change(&mut word);
+    if word == before {
         return Ok(());
     }
     state.set_slot(MAILBOX, layout::lane(domain), word.to_slot())

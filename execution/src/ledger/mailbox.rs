@@ -1,13 +1,13 @@
 //! The Mailbox, natively: what its contract does on the EVM, with the same slots and events.
 
-use alloy_primitives::{Address, B256, Bytes, Log, U256, keccak256};
+use alloy_primitives::{Address, B256, Bytes, Log, U256};
 use alloy_sol_types::{Revert, SolCall, SolError, SolEvent, sol};
 use causeway_chainspec::mailbox::{
     self as abi, COURIER, Coin, DEFAULT_GAS, LANE_BYTES, LaneStatus, LaneWord, MAILBOX,
     TRANSFER_GAS, address_of, layout, word_of,
 };
 use causeway_chainspec::message::MAX_BODY_BYTES;
-use causeway_chainspec::{BlockEnv, DeliveryStatus, LaneItem, Message, StateError, Terms};
+use causeway_chainspec::{BlockEnv, DeliveryStatus, LaneItem, Message, StateError, Terms, merkle};
 
 use super::book::Book;
 
@@ -453,18 +453,12 @@ impl Mailbox<'_, '_> {
 
     /// Root of the outbox tree as of the last block's end, as Hyperlane's `MerkleLib` computes it.
     fn root(&mut self) -> Result<B256, StateError> {
-        let count = self.book.slot(layout::TREE_COUNT)?;
-        let (mut node, mut zero) = (B256::ZERO, B256::ZERO);
-        for level in 0..32usize {
-            node = if count.bit(level) {
-                let branch = self.book.slot(U256::from(layout::BRANCH + level as u64))?;
-                keccak256([B256::from(branch), node].concat())
-            } else {
-                keccak256([node, zero].concat())
-            };
-            zero = keccak256([zero, zero].concat());
-        }
-        Ok(node)
+        let count = u32::try_from(self.book.slot(layout::TREE_COUNT)?)
+            .map_err(|_| StateError("the outbox tree's count is damaged".into()))?;
+        merkle::root(count, |height| {
+            let place = U256::from(layout::BRANCH) + U256::from(height);
+            self.book.slot(place).map(B256::from)
+        })
     }
 
     fn log(&mut self, event: &impl SolEvent) {

@@ -1,18 +1,15 @@
 //! The leaves of outbox trees, read from blocks once and kept, so that a proof costs 32 hashes.
 
 use std::collections::BTreeMap;
-use std::sync::OnceLock;
 use std::time::Instant;
 
-use alloy_primitives::{B256, keccak256};
+use alloy_primitives::B256;
 use causeway_chainspec::LaneItem;
+use causeway_chainspec::merkle::{DEPTH, pair, zero};
 use parking_lot::Mutex;
 
 use super::super::backend::ChainReader;
 use super::super::error::{RpcError, RpcResult};
-
-/// Depth of Hyperlane's tree.
-pub(super) const DEPTH: usize = 32;
 
 /// Trees by domain, as far as they were read. 64 bytes of memory for a message.
 #[derive(Default)]
@@ -147,36 +144,8 @@ impl Tree {
             return self.nodes[height][at as usize];
         }
         if at << height >= count {
-            return zeroes()[height];
+            return zero(height);
         }
         pair(self.node(height - 1, 2 * at, count), self.node(height - 1, 2 * at + 1, count))
     }
-}
-
-/// The root that a leaf and its siblings lead to: Hyperlane's `MerkleLib.branchRoot`.
-pub(super) fn branch_root(leaf: B256, branch: &[B256], index: u32) -> B256 {
-    branch.iter().enumerate().fold(leaf, |node, (height, sibling)| {
-        if (index >> height) & 1 == 1 { pair(*sibling, node) } else { pair(node, *sibling) }
-    })
-}
-
-fn pair(left: B256, right: B256) -> B256 {
-    let mut bytes = [0u8; 64];
-    bytes[..32].copy_from_slice(left.as_slice());
-    bytes[32..].copy_from_slice(right.as_slice());
-    keccak256(bytes)
-}
-
-/// Roots of trees without leaves, by height.
-fn zeroes() -> &'static [B256; DEPTH + 1] {
-    static ZEROES: OnceLock<[B256; DEPTH + 1]> = OnceLock::new();
-    ZEROES.get_or_init(|| {
-        let mut node = B256::ZERO;
-        std::array::from_fn(|height| {
-            if height > 0 {
-                node = pair(node, node);
-            }
-            node
-        })
-    })
 }

@@ -6,6 +6,7 @@ use alloy_primitives::{B256, Bytes};
 use alloy_rpc_types_eth::BlockId as Target;
 use causeway_bridge::metalayer::view;
 use causeway_chainspec::block::requests_hash;
+use causeway_chainspec::merkle::branch_root;
 use causeway_chainspec::{Block, Commitment, LaneItem, LaneState};
 use serde_json::{Value, json};
 
@@ -13,7 +14,6 @@ use super::super::error::{RpcError, RpcResult};
 use super::super::table::{Api, Args};
 use super::super::target;
 use super::gather::source;
-use super::leaves::branch_root;
 use super::network::{Known, Network};
 
 /// `metalayer_getMessageProof(id, block?)`: against the newest final block of the source that

@@ -7,6 +7,7 @@ use alloy_sol_types::SolValue;
 use causeway_bridge::metalayer::view::{LaneView, MemberView, Settled, Supply};
 use causeway_chainspec::directory::{Directory, SeedMember};
 use causeway_chainspec::mailbox::{LaneStatus, MAILBOX, TransferBody, word_of};
+use causeway_chainspec::merkle::branch_root;
 use causeway_chainspec::{
     Anchor, BlockId, Commitment, DaRef, DeliveryReceipt, DeliveryStatus, Flow, LaneItem,
     LanePosition, LaneState, Message, Terms,
@@ -19,7 +20,7 @@ use super::super::error::RpcResult;
 use super::super::tests::fake::{FakeChain, FakeState};
 use super::directory::directory_json;
 use super::lanes::{anchor_json, lane_json};
-use super::leaves::{Outboxes, Tree, branch_root};
+use super::leaves::{Outboxes, Tree};
 use super::message::{Place, Trace};
 use super::network::{find_member, not_found};
 use super::proof::proof_json;
