@@ -87,8 +87,10 @@ fn settle(
     let (fee, cost) = (terms.fee(body_bytes), terms.cost(gas_used, body_bytes));
     let back = fee - cost;
     state::take(state, state::escrow(), fee)?;
-    state.pay(MAILBOX, pending.refund_to, back)?;
     let earner = if spec.metalayer.keeps_fees() { FEE_VAULT } else { spec.fees.recipient };
+    // Nobody paid for what block 0 sent.
+    let payer = if sent.block == 0 { earner } else { pending.refund_to };
+    state.pay(MAILBOX, payer, back)?;
     state.pay(MAILBOX, earner, cost)?;
     if !pending.amount.is_zero() {
         state::take(state, state::in_flight(), pending.amount)?;
