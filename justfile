@@ -33,6 +33,6 @@ contracts:
 deny:
     cargo deny check
 
-# Long runs (agreement, reorgs, kill, mesh, crossing); the result goes to docs/campaigns.md.
+# A test of the CI at full size, as `just campaign simulation --for 1h`; the result goes to docs/campaigns.md.
 campaign NAME *SIZE:
     tests/campaign.sh {{NAME}} {{SIZE}}
