@@ -9,6 +9,7 @@ mod crossing;
 mod devnets;
 mod e2e;
 mod fork_choice;
+mod fuzz;
 mod kill;
 mod mailbox;
 mod mesh;

@@ -1,10 +1,12 @@
 //! The JSON that the local service and its clients exchange.
 
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{Address, B256, Bytes};
+use alloy_rlp::{Decodable, Header};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::block::SignedHeader;
+use super::chain::ENTRY_COST;
 use crate::DaError;
 
 /// A signed header with its hash spelled out, for people; clients compute it.
@@ -47,6 +49,28 @@ pub struct SubmitAnswer {
     pub height: u64,
     /// Its hash.
     pub hash: B256,
+}
+
+/// Reads the body of a submission, an RLP list of blobs, as long as each of them with its
+/// [`ENTRY_COST`] keeps within `most`: the smallest blob is a byte of the body, and much more in
+/// memory.
+pub fn read_blobs(body: &[u8], most: usize) -> Result<Vec<Bytes>, DaError> {
+    let malformed = |_| DaError::Refused("the body is no RLP list of blobs".into());
+    let mut rest = body;
+    let mut list = Header::decode_bytes(&mut rest, true).map_err(malformed)?;
+    if !rest.is_empty() {
+        return Err(malformed(alloy_rlp::Error::UnexpectedLength));
+    }
+    let (mut blobs, mut cost) = (Vec::new(), 0);
+    while !list.is_empty() {
+        let blob = Bytes::decode(&mut list).map_err(malformed)?;
+        cost += blob.len() + ENTRY_COST;
+        if cost > most {
+            return Err(DaError::TooLarge { bytes: cost, most });
+        }
+        blobs.push(blob);
+    }
+    Ok(blobs)
 }
 
 /// An error as the service states it.
