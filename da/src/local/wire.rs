@@ -136,3 +136,27 @@ impl From<ErrorAnswer> for DaError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_small_blobs_are_counted_before_they_are_kept() {
+        let blobs = vec![Bytes::new(); 10];
+        let body = alloy_rlp::encode(&blobs);
+        assert_eq!(read_blobs(&body, 10 * ENTRY_COST), Ok(blobs));
+        // A million of one byte each: reading ends with the eleventh.
+        let many = alloy_rlp::encode(vec![Bytes::new(); 1 << 20]);
+        let (bytes, most) = (11 * ENTRY_COST, 10 * ENTRY_COST);
+        assert_eq!(read_blobs(&many, most), Err(DaError::TooLarge { bytes, most }));
+    }
+
+    #[test]
+    fn other_bodies_are_refused() {
+        let refused = |body: &[u8]| matches!(read_blobs(body, 1000), Err(DaError::Refused(_)));
+        assert!(refused(&[]) && refused(&[0x80]) && refused(&[0xc1]));
+        assert!(refused(&[0xc0, 0x00]), "bytes behind the list");
+        assert!(refused(&[0xc1, 0xc0]), "a list for a blob");
+    }
+}

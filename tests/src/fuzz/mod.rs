@@ -96,9 +96,19 @@ impl Target {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(self.name)
     }
 
-    /// Writes its seeds among the kept inputs, each named by its hash.
+    /// Writes its seeds among the kept inputs, each named by its hash, and its words as libFuzzer
+    /// reads them.
     pub fn keep_seeds(&self) -> std::io::Result<()> {
         std::fs::create_dir_all(self.folder())?;
+        if !self.words.is_empty() {
+            let entry = |byte: u8| format!("\\x{byte:02x}");
+            let line =
+                |word: &&str| format!("\"{}\"\n", word.bytes().map(entry).collect::<String>());
+            let folder = self.folder().join("../../dict");
+            std::fs::create_dir_all(&folder)?;
+            let lines: String = self.words.iter().map(line).collect();
+            std::fs::write(folder.join(self.name), lines)?;
+        }
         for seed in (self.seeds)().iter().filter(|seed| seed.len() <= self.most_bytes) {
             let name = alloy_primitives::hex::encode(&alloy_primitives::keccak256(seed)[..8]);
             std::fs::write(self.folder().join(name), seed)?;
