@@ -18,6 +18,11 @@ mod vm;
 
 use std::path::{Path, PathBuf};
 
+/// Most seeds of a target among its kept inputs.
+const KEPT_SEEDS: usize = 64;
+/// Most bytes of each.
+const KEPT_BYTES: usize = 2500;
+
 /// One decoder under test.
 #[derive(Debug, Clone, Copy)]
 pub struct Target {
@@ -109,7 +114,12 @@ impl Target {
             let lines: String = self.words.iter().map(line).collect();
             std::fs::write(folder.join(self.name), lines)?;
         }
-        for seed in (self.seeds)().iter().filter(|seed| seed.len() <= self.most_bytes) {
+        let mut seeds = (self.seeds)();
+        // Few and short, so that they may lie in the repository: the rest is made anew each time.
+        seeds.retain(|seed| seed.len() <= self.most_bytes.min(KEPT_BYTES));
+        seeds.sort_by_key(Vec::len);
+        seeds.dedup();
+        for seed in seeds.iter().step_by(seeds.len().div_ceil(KEPT_SEEDS).max(1)) {
             let name = alloy_primitives::hex::encode(&alloy_primitives::keccak256(seed)[..8]);
             std::fs::write(self.folder().join(name), seed)?;
         }
