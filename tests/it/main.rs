@@ -10,6 +10,7 @@ mod devnets;
 mod differential;
 mod e2e;
 mod fork_choice;
+mod fuzz;
 mod kill;
 mod mailbox;
 mod mesh;

@@ -4,6 +4,7 @@ pub mod clock;
 pub mod contracts;
 pub mod drive;
 pub mod fake_chain;
+pub mod fuzz;
 pub mod keys;
 pub mod mesh;
 pub mod npm;

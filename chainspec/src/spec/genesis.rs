@@ -1,6 +1,7 @@
 //! Block 0 as the file describes it: accounts, alloc files, preinstalls.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 use alloy_primitives::{Address, Bytes, U256, address, bytes};
 
@@ -16,6 +17,9 @@ pub const DETERMINISTIC_DEPLOYER: Address = address!("0x4e59b44847b379578588920c
 pub const DETERMINISTIC_DEPLOYER_CODE: Bytes = bytes!(
     "7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe03601600081602082378035828234f58015156039578182fd5b8082525050506014600cf3"
 );
+
+/// [`file::alloc_schema`], made once.
+static ALLOC: LazyLock<serde_json::Value> = LazyLock::new(file::alloc_schema);
 
 /// Resolves `[genesis]`. Files are read through `read`.
 pub(super) fn resolve(
@@ -126,7 +130,7 @@ fn alloc_file(
     // geth writes addresses with and without 0x.
     let prefixed = |key: String| if key.starts_with("0x") { key } else { format!("0x{key}") };
     let mut table = table.into_iter().map(|(key, value)| (prefixed(key), value)).collect();
-    shape::check(&mut table, &file::alloc_schema(), path, report);
+    shape::check(&mut table, &ALLOC, path, report);
     table.try_into().unwrap_or_else(|error: toml::de::Error| {
         report.error("CS0006", path, format!("{name}: {error}"), "use geth's alloc form");
         BTreeMap::new()

@@ -6,6 +6,7 @@ mod member;
 pub(in crate::spec) mod tests;
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 use alloy_primitives::{Address, U256};
 use schemars::JsonSchema;
@@ -96,6 +97,9 @@ pub fn schema() -> serde_json::Value {
     schema["$defs"]["TransferFile"]["required"] = serde_json::json!(["to", "recipient", "amount"]);
     schema
 }
+
+/// [`schema`], made once.
+static SCHEMA: LazyLock<serde_json::Value> = LazyLock::new(schema);
 
 /// Reads a `metalayer.toml` by itself: whether its members are as it says takes their specs.
 pub fn parse(text: &str) -> Result<Directory, Invalid> {
@@ -246,7 +250,7 @@ fn open(name: &str, inputs: &Inputs<'_>, report: &mut Report) -> Option<Director
 
 fn read(text: &str, place: &str, report: &mut Report) -> Option<Directory> {
     let mut table = parse::table(text, place, report)?;
-    shape::check(&mut table, &schema(), place, report);
+    shape::check(&mut table, &SCHEMA, place, report);
     match table.try_into::<NetworkFile>() {
         Ok(file) => Some(resolve(file, place, report)),
         Err(error) => {

@@ -1,10 +1,15 @@
 //! From the text of `chain.toml` to a checked spec, with every finding at once.
 
+use std::sync::LazyLock;
+
 use toml::de::DeTable;
 
 use super::file::{self, File};
 use super::issue::{Invalid, Issue, Report};
 use super::{ChainSpec, check, network, resolve, shape};
+
+/// [`file::schema`], made once: it takes far longer than what is done with it.
+static SCHEMA: LazyLock<serde_json::Value> = LazyLock::new(file::schema);
 
 /// Reads a file named in a spec, relative to it. The text of an error is shown to the user.
 pub type ReadFile<'a> = &'a dyn Fn(&str) -> Result<Vec<u8>, String>;
@@ -59,7 +64,7 @@ pub(super) fn draft(
     report: &mut Report,
 ) -> Option<(ChainSpec, String)> {
     let mut table = table(text, "", report)?;
-    shape::check(&mut table, &file::schema(), "", report);
+    shape::check(&mut table, &SCHEMA, "", report);
     let file: File = match table.try_into() {
         Ok(file) => file,
         Err(error) => {

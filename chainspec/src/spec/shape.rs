@@ -166,6 +166,10 @@ fn format_of(schema: &Schema) -> Option<&'static Format> {
 
 /// `: did you mean "x"?` if one of the names is near, else nothing.
 pub(super) fn did_you_mean(text: &str, names: &[&str]) -> String {
+    // Comparing takes time and memory for each character of both; no name is half as long.
+    if text.len() > 64 {
+        return String::new();
+    }
     let near = |name: &&str| strsim::normalized_damerau_levenshtein(&text.to_lowercase(), name);
     names
         .iter()

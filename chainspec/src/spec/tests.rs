@@ -408,3 +408,11 @@ fn a_ledger_chain_has_no_contracts() {
     let line = "vm = \"ledger\"\n[[genesis.preinstalls]]\naddress = \"0xcA11bde05977b3631167028862bE2a173976CA11\"\ncode=\"0x00\"";
     refused("execution", line, "CS0062", "genesis.preinstalls[0]");
 }
+
+#[test]
+fn a_long_name_is_not_compared_with_others() {
+    let long = "x".repeat(1 << 20);
+    let found = errors(&with("chain", &format!("{long} = 1")));
+    assert_eq!(found, [("CS0002", format!("chain.{long}"))]);
+    assert!(!issues(&with("chain", &format!("{long} = 1")))[0].reason.contains("did you mean"));
+}

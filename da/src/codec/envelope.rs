@@ -32,6 +32,9 @@ pub(super) enum Refused {
     Malformed,
 }
 
+/// Who made the 65 bytes of a signature over a digest, if anybody did.
+pub type SignerOf<'a> = &'a dyn Fn(&[u8], B256) -> Option<Address>;
+
 /// What the poster signs: keccak256("causeway/blob/1" || identity || span id || index || count ||
 /// keccak256(chunk)).
 fn digest(identity: B256, id: B256, index: u16, count: u16, chunk: &[u8]) -> B256 {
@@ -77,7 +80,11 @@ pub(super) fn seal(
 
 /// Checks where a blob belongs and who signed it, before anything of its chunk is read. A blob of
 /// somebody else costs a comparison; one that pretends to be ours costs a hash and a recovery.
-pub(super) fn open(blob: &Bytes, context: &ReadContext<'_>) -> Result<Opened, Refused> {
+pub(super) fn open(
+    blob: &Bytes,
+    context: &ReadContext<'_>,
+    signer: SignerOf<'_>,
+) -> Result<Opened, Refused> {
     if !blob.starts_with(&MAGIC) || blob.get(5..13) != Some(&context.identity[..8]) {
         return Err(Refused::Foreign);
     }
@@ -95,7 +102,7 @@ pub(super) fn open(blob: &Bytes, context: &ReadContext<'_>) -> Result<Opened, Re
     }
     let chunk = blob.slice(ENVELOPE_BYTES..);
     let digest = digest(context.identity, id, index, count, &chunk);
-    match recover(&blob[49..ENVELOPE_BYTES], digest) {
+    match signer(&blob[49..ENVELOPE_BYTES], digest) {
         Some(poster) if context.posters.contains(&poster) => Ok(Opened { id, index, count, chunk }),
         _ => Err(Refused::Unsigned),
     }

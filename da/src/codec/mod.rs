@@ -28,6 +28,7 @@ use causeway_chainspec::{DaEntry, Span, SpanBlock};
 use crate::DaBlock;
 pub use compress::{Compression, MAX_CONTENT_BYTES};
 use compress::{DecompressError, decompress};
+pub use envelope::SignerOf;
 pub(crate) use envelope::recover;
 pub use envelope::{ENVELOPE_BYTES, MAGIC, VERSION};
 use envelope::{Opened, Refused};
@@ -135,14 +136,37 @@ pub fn encode(
     options: &EncodeOptions,
     max_blob_bytes: usize,
 ) -> Result<Vec<Bytes>, CodecError> {
+    let payload = write_payload(span, vm, options)?;
+    envelope::seal(&payload, span.identity, signer, max_blob_bytes)
+}
+
+/// The payload of a span: what [`encode`] cuts into blobs and signs.
+pub fn write_payload(
+    span: &Span,
+    vm: &str,
+    options: &EncodeOptions,
+) -> Result<Vec<u8>, CodecError> {
     check_links(span)?;
     let mut content = Content::new(span::format_of(vm));
     for block in &span.blocks {
         content.push(block)?;
     }
     let bytes = content.finish(span)?;
-    let payload = compress::compress(&bytes, options.compression, options.level)?;
-    envelope::seal(&payload, span.identity, signer, max_blob_bytes)
+    compress::compress(&bytes, options.compression, options.level)
+}
+
+/// Reads the payload of a span as [`decode`] does once its blobs were found whole and signed.
+/// `None` for bytes that are no payload, or of more than [`MAX_CONTENT_BYTES`].
+pub fn read_payload(payload: &[u8], identity: B256) -> Option<Span> {
+    span_of(payload, identity).ok()
+}
+
+fn span_of(payload: &[u8], identity: B256) -> Result<Span, DecompressError> {
+    let content = decompress(payload)?;
+    span::parse(&content, identity).map_err(|error| {
+        tracing::debug!(reason = error.0, "signed span is malformed");
+        DecompressError::Malformed
+    })
 }
 
 /// What only hashes show: each claim is the parent of the next and commits to its body.
@@ -168,10 +192,20 @@ fn check_links(span: &Span) -> Result<(), CodecError> {
 /// the cost of a blob that no poster signed does not depend on what it claims to hold. Spans
 /// stand in the order of their first blobs.
 pub fn decode(block: &DaBlock, context: &ReadContext<'_>) -> (DaEntry, Dropped) {
+    decode_by(block, context, &recover)
+}
+
+/// [`decode`], with another answer to who signed: from the 65 bytes of a signature and the digest
+/// they should be over. For signers whose keys a test does not have.
+pub fn decode_by(
+    block: &DaBlock,
+    context: &ReadContext<'_>,
+    signer: SignerOf<'_>,
+) -> (DaEntry, Dropped) {
     let mut dropped = Dropped::default();
     let mut spans = Vec::new();
     let mut whole = HashSet::new();
-    for parts in collect(&block.blobs, context, &mut dropped) {
+    for parts in collect(&block.blobs, context, signer, &mut dropped) {
         let blobs = parts.chunks.len() as u64;
         if parts.chunks.len() != usize::from(parts.count) {
             dropped.incomplete += blobs;
@@ -207,19 +241,20 @@ impl Parts {
         if keccak256(&payload) != self.id {
             return Err(DecompressError::Malformed);
         }
-        let content = decompress(&payload)?;
-        span::parse(&content, identity).map_err(|error| {
-            tracing::debug!(id = %self.id, reason = error.0, "signed span is malformed");
-            DecompressError::Malformed
-        })
+        span_of(&payload, identity)
     }
 }
 
-fn collect(blobs: &[Bytes], context: &ReadContext<'_>, dropped: &mut Dropped) -> Vec<Parts> {
+fn collect(
+    blobs: &[Bytes],
+    context: &ReadContext<'_>,
+    signer: SignerOf<'_>,
+    dropped: &mut Dropped,
+) -> Vec<Parts> {
     let mut found: Vec<Parts> = Vec::new();
     let mut by_id = HashMap::new();
     for blob in blobs {
-        let Opened { id, index, count, chunk } = match envelope::open(blob, context) {
+        let Opened { id, index, count, chunk } = match envelope::open(blob, context, signer) {
             Ok(opened) => opened,
             Err(reason) => {
                 *match reason {

@@ -17,7 +17,7 @@ use super::segments::{self, Index, Writer};
 use crate::{DaError, DaLimits};
 
 /// Counted for each blob besides its own bytes, so that many empty ones are not free.
-const ENTRY_COST: usize = 64;
+pub(super) const ENTRY_COST: usize = 64;
 
 /// The block a submission got into, once it is durable. Dropped if the service cannot say.
 pub(super) type Included = oneshot::Receiver<DaRef>;

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alloy_primitives::{B256, Bytes};
-use alloy_rlp::Decodable;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Path, Query, State};
 use axum::http::header::CONTENT_TYPE;
@@ -19,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::LocalDa;
 use super::chain::Included;
-use super::wire::{ErrorAnswer, HeadAnswer, SubmitAnswer};
+use super::wire::{ErrorAnswer, HeadAnswer, SubmitAnswer, read_blobs};
 use crate::DaError;
 
 /// A body must have arrived by then.
@@ -153,11 +152,7 @@ async fn submit(
     // RLP adds at most four bytes a blob, and five for the list; a blob counts 64 of its own.
     let most = served.da.limits().max_submission_bytes + 64;
     let bytes = receive(&served, body, most).await?;
-    let mut rest = &bytes[..];
-    let blobs = Vec::<Bytes>::decode(&mut rest)
-        .ok()
-        .filter(|_| rest.is_empty())
-        .ok_or_else(|| DaError::Refused("the body is no RLP list of blobs".into()))?;
+    let blobs = read_blobs(&bytes, served.da.limits().max_submission_bytes)?;
     included(served.da.submit(namespace, blobs)?).await
 }
 

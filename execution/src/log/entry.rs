@@ -189,6 +189,10 @@ impl Entry {
         if *kind == COPIED {
             let (offset, inner) =
                 rest.split_first_chunk::<8>().ok_or_else(|| damaged("too short".into()))?;
+            // A copy is made of an entry, never of a copy: no file can make this recurse.
+            if inner.get(1) == Some(&COPIED) {
+                return Err(damaged("a copy of a copy".into()));
+            }
             return Ok((Some(u64::from_be_bytes(*offset)), Self::decode(inner)?.1));
         }
         let mut buf = rest;

@@ -303,3 +303,14 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_copy_holds_no_copy_however_often() {
+    let copy = vote(1).encode_copy(7);
+    assert_eq!(Entry::decode(&copy).unwrap(), (Some(7), vote(1)));
+    // Deep enough to overflow any stack, if each were read inside the one before.
+    let mut nested = [1, 0xff, 0, 0, 0, 0, 0, 0, 0, 7].repeat(1 << 20);
+    nested.extend(vote(1).encode());
+    let error = Entry::decode(&nested).unwrap_err();
+    assert!(matches!(&error, ExecutionError::Damaged(text) if text.contains("a copy of a copy")));
+}

@@ -9,7 +9,7 @@ use alloy_rlp::{Decodable, RlpDecodable, RlpEncodable};
 use causeway_chainspec::{BlockBody, BlockPlan, Claim, ForcedEntry, Seal};
 use causeway_execution::Pipeline;
 use clap::Args;
-use eyre::{WrapErr, bail, eyre};
+use eyre::{WrapErr, bail, ensure, eyre};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::db::Datadir;
@@ -22,14 +22,18 @@ const MAGIC: &[u8] = b"causeway-blocks/1\n";
 const MOST_BYTES: u32 = 256 * 1024 * 1024;
 
 /// One block of the file: u32 big-endian length, then this in RLP.
-#[derive(Debug, RlpEncodable, RlpDecodable)]
-struct FileBlock {
-    claim: Claim,
-    body: BlockBody,
-    forced: Vec<ForcedEntry>,
+#[derive(Debug, Clone, PartialEq, Eq, RlpEncodable, RlpDecodable)]
+pub struct FileBlock {
+    /// Its claim.
+    pub claim: Claim,
+    /// What the claim commits to.
+    pub body: BlockBody,
+    /// Forced entries it takes.
+    pub forced: Vec<ForcedEntry>,
     /// None or one.
-    seal: Vec<Seal>,
-    hash: B256,
+    pub seal: Vec<Seal>,
+    /// Header hash.
+    pub hash: B256,
 }
 
 /// Write blocks to a file.
@@ -134,7 +138,8 @@ impl Import {
     }
 }
 
-fn read_record(file: &mut impl Read) -> eyre::Result<Option<Vec<u8>>> {
+/// The next block of a file as bytes, read no further than the file goes; `None` at its end.
+pub fn read_record(file: &mut impl Read) -> eyre::Result<Option<Vec<u8>>> {
     let mut length = [0; 4];
     match file.read_exact(&mut length) {
         Ok(()) => {}
@@ -155,7 +160,9 @@ fn read_record(file: &mut impl Read) -> eyre::Result<Option<Vec<u8>>> {
 
 /// Executes and commits one block; false if the datadir has it already.
 fn import(pipeline: &Pipeline, record: &[u8]) -> eyre::Result<bool> {
-    let block = FileBlock::decode(&mut &*record).wrap_err("the file is damaged")?;
+    let mut rest = record;
+    let block = FileBlock::decode(&mut rest).wrap_err("the file is damaged")?;
+    ensure!(rest.is_empty(), "the file is damaged: bytes behind block {}", block.claim.number);
     let snapshot = pipeline.snapshot();
     let number = block.claim.number;
     if let Some(id) = snapshot.id(number)? {

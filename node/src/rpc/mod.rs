@@ -19,6 +19,7 @@ mod metalayer;
 mod names;
 mod net;
 mod origin;
+pub mod portless;
 mod rollup;
 mod table;
 mod target;
@@ -32,13 +33,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use eyre::{WrapErr, bail};
+use http_body::Body;
 use jsonrpsee::RpcModule;
 use jsonrpsee::core::RegisterMethodError;
 use jsonrpsee::server::middleware::http::{HostFilterLayer, ProxyGetRequestLayer};
 use jsonrpsee::server::middleware::rpc::RpcServiceBuilder;
 use jsonrpsee::server::{
-    BatchRequestConfig, PingConfig, RandomStringIdProvider, ServerBuilder, ServerConfig,
-    ServerHandle,
+    BatchRequestConfig, HttpBody, HttpResponse, PingConfig, RandomStringIdProvider, ServerBuilder,
+    ServerConfig, ServerHandle,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -156,7 +158,6 @@ pub async fn serve(
     config: RpcConfig,
     stop: CancellationToken,
 ) -> eyre::Result<RpcServer> {
-    let (enabled, off) = namespaces(&config.namespaces)?;
     let origins = OriginLayer::new(&config.origins);
     let hosts = match &config.hosts {
         Some(hosts) => HostFilterLayer::new(hosts.iter().map(String::as_str))
@@ -165,17 +166,14 @@ pub async fn serve(
     };
     let server_config = server_config(&config);
     let request_timeout = config.request_timeout;
-    let mut table = Table(RpcModule::new(Api::new(backend, config, enabled.clone())));
-    for (_, register) in MODULES.iter().filter(|(name, _)| enabled.contains(name)) {
-        register(&mut table)?;
-    }
-    let names = NamesLayer::new(table.0.method_names().collect(), off);
+    let (table, names) = table(backend, config)?;
     let http = tower::ServiceBuilder::new()
         .timeout(request_timeout)
         .layer(origins.cors())
         .layer(hosts)
         .layer(origins)
-        .layer(ProxyGetRequestLayer::new([("/health", "rollup_health")])?);
+        .layer(ProxyGetRequestLayer::new([("/health", "rollup_health")])?)
+        .map_response(silence);
     listener.set_nonblocking(true)?;
     let server = ServerBuilder::with_config(server_config)
         .set_rpc_middleware(RpcServiceBuilder::new().layer(names))
@@ -193,6 +191,17 @@ pub async fn serve(
     Ok(RpcServer { local_addr, handle })
 }
 
+/// The methods that answer, and what is said of all others.
+fn table(backend: Arc<dyn Backend>, config: RpcConfig) -> eyre::Result<(Table, NamesLayer)> {
+    let (enabled, off) = namespaces(&config.namespaces)?;
+    let mut table = Table(RpcModule::new(Api::new(backend, config, enabled.clone())));
+    for (_, register) in MODULES.iter().filter(|(name, _)| enabled.contains(name)) {
+        register(&mut table)?;
+    }
+    let names = NamesLayer::new(table.0.method_names().collect(), off);
+    Ok((table, names))
+}
+
 /// The namespaces that answer, and those that do not, each once and in the order of the table.
 fn namespaces(wanted: &[String]) -> eyre::Result<(Vec<&'static str>, Vec<&'static str>)> {
     let mut all: Vec<&'static str> = MODULES.iter().map(|(name, _)| *name).collect();
@@ -201,6 +210,18 @@ fn namespaces(wanted: &[String]) -> eyre::Result<(Vec<&'static str>, Vec<&'stati
         bail!("rpc: unknown namespace {unknown:?}: this binary has {all:?}");
     }
     Ok(all.into_iter().partition(|name| wanted.is_empty() || wanted.iter().any(|w| w == name)))
+}
+
+/// Nobody may answer a notification (JSON-RPC 2.0, section 4.1), but the server writes `null`. No
+/// answer to a call is so short.
+fn silence(response: HttpResponse) -> HttpResponse {
+    let acknowledged = response.status().is_success();
+    if acknowledged && response.body().size_hint().exact() == Some("null".len() as u64) {
+        let (mut parts, _) = response.into_parts();
+        parts.headers.remove("content-length");
+        return HttpResponse::from_parts(parts, HttpBody::empty());
+    }
+    response
 }
 
 fn server_config(config: &RpcConfig) -> ServerConfig {

@@ -16,6 +16,10 @@ const NOT_FOUND: i32 = -32601;
 /// Code of a method that this node could offer, but does not.
 const NOT_ENABLED: i32 = -32004;
 
+/// Methods that only a connection can have: over HTTP, dispatch calls them an internal error.
+const SUBSCRIBING: &[&str] =
+    &["eth_subscribe", "eth_unsubscribe", "rollup_subscribeFeed", "rollup_unsubscribeFeed"];
+
 /// Wraps the server's own dispatch.
 #[derive(Clone)]
 pub(crate) struct NamesLayer {
@@ -81,7 +85,7 @@ where
         if let Some(error) = self.names.refusal(&request.method) {
             return Either::Left(ready(MethodResponse::error(request.id, error)));
         }
-        let subscribing = matches!(&*request.method, "eth_subscribe" | "eth_unsubscribe");
+        let subscribing = SUBSCRIBING.contains(&&*request.method);
         let id = subscribing.then(|| request.id.clone().into_owned());
         let answer = self.inner.call(request);
         Either::Right(async move {
