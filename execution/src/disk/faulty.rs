@@ -43,7 +43,7 @@ struct State {
     full: bool,
     locks: BTreeSet<PathBuf>,
     /// What it began with, and everything since.
-    history: Option<(Platter, Vec<Op>)>,
+    history: Option<(Platter, Vec<Arc<Op>>)>,
 }
 
 /// A simulated disk. Clones are the same disk.
@@ -140,6 +140,17 @@ impl Faulty {
     /// The disk as found after the power was cut in the middle of operation `op`, counted from
     /// [`Faulty::record`]; before the first of them with 0. `None` if there was no such operation.
     pub fn cut_at(&self, op: u64, seed: u64) -> Option<Self> {
+        let mut dice = Dice(seed);
+        Some(Self::holding(self.stopped_at(op)?.after_cut(&mut dice), dice.0))
+    }
+
+    /// As [`Faulty::cut_at`], but the process was killed there and the machine went on: everything
+    /// it wrote can be seen.
+    pub fn kill_at(&self, op: u64, seed: u64) -> Option<Self> {
+        Some(Self::holding(self.stopped_at(op)?, seed))
+    }
+
+    fn stopped_at(&self, op: u64) -> Option<Platter> {
         let (mut platter, ops) = {
             let state = self.0.lock();
             let (start, history) = state.history.as_ref()?;
@@ -151,8 +162,7 @@ impl Faulty {
             }
             in_flight(&mut platter, last);
         }
-        let mut dice = Dice(seed);
-        Some(Self::holding(platter.after_cut(&mut dice), dice.0))
+        Some(platter)
     }
 
     /// A copy of the disk, healthy and with everything written durable.
@@ -196,7 +206,7 @@ impl Faulty {
         }
         state.platter.apply(&op)?;
         if let Some((_, history)) = &mut state.history {
-            history.push(op);
+            history.push(Arc::new(op));
         }
         Ok(())
     }

@@ -149,8 +149,8 @@ pub fn failed(path: &Path, error: &io::Error) -> ExecutionError {
         io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
             ExecutionError::Datadir(format!("{path}: {error}; a datadir is a folder"))
         }
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            ExecutionError::Storage(format!("{path}: {error}; free space and start again"))
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+            ExecutionError::Storage(format!("{path}: {error}; make room and start again"))
         }
         _ => ExecutionError::Storage(format!("{path}: {error}")),
     }

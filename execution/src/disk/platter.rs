@@ -198,16 +198,12 @@ impl Platter {
     }
 
     /// A sync that fails: some of what was not durable is, the rest never will be, though it can
-    /// still be seen.
+    /// still be seen. Names stay as they were, to be synced or lost.
     pub(super) fn fail_sync(&mut self, op: &Op, dice: &mut Dice) {
-        match op {
-            Op::Sync { file } => {
-                if let Some(content) = self.files.get_mut(file) {
-                    content.settle(dice);
-                }
-            }
-            Op::SyncDir { .. } => self.settle_names(dice),
-            _ => {}
+        if let Op::Sync { file } = op
+            && let Some(content) = self.files.get_mut(file)
+        {
+            content.settle(dice);
         }
     }
 

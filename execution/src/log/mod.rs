@@ -40,8 +40,6 @@ struct State {
     durable: u64,
     syncing: bool,
     failed: Option<String>,
-    #[cfg(test)]
-    fail_next_sync: bool,
 }
 
 /// An entry and where it stands.
@@ -77,10 +75,11 @@ impl Log {
         disk.create_dir(folder.path()).map_err(|error| failed(folder.path(), &error))?;
         let mut starts = segment::list(&folder)?;
         let mut cursor: Option<Cursor> = None;
+        let mut durable = 0;
         for (at, start) in starts.clone().into_iter().enumerate() {
             let last = at + 1 == starts.len();
             match check(&folder, start, cursor, last)? {
-                Some(end) => cursor = Some(end),
+                Some((end, known)) => (cursor, durable) = (Some(end), known),
                 None => {
                     let path = segment::path(&folder, start);
                     disk.remove(&path).map_err(|error| failed(&path, &error))?;
@@ -93,9 +92,11 @@ impl Log {
             Some(start) => {
                 let path = segment::path(&folder, *start);
                 let file = disk.open(&path).map_err(|error| failed(&path, &error))?;
-                file.set_len(SEGMENT_HEADER + cursor.offset - start)
-                    .and_then(|()| file.sync_data())
-                    .map_err(|error| failed(&path, &error))?;
+                let end = SEGMENT_HEADER + cursor.offset - start;
+                let from = if durable > *start { SEGMENT_HEADER + durable - start } else { 0 };
+                settle(&*file, from, end).map_err(|error| failed(&path, &error))?;
+                // A process killed between making or removing a segment and this left it undone.
+                segment::sync_names(&folder)?;
                 file
             }
             None => {
@@ -103,16 +104,8 @@ impl Log {
                 segment::create(&folder, cursor)?
             }
         };
-        let state = State {
-            file,
-            starts,
-            cursor,
-            durable: cursor.offset,
-            syncing: false,
-            failed: None,
-            #[cfg(test)]
-            fail_next_sync: false,
-        };
+        let state =
+            State { file, starts, cursor, durable: cursor.offset, syncing: false, failed: None };
         Ok(Self { folder, segment_bytes, state: Mutex::new(state), synced: Condvar::new() })
     }
 
@@ -157,11 +150,7 @@ impl Log {
             }
             state.syncing = true;
             let (file, target) = (state.file.clone(), state.cursor.offset);
-            #[cfg(test)]
-            let injected = std::mem::take(&mut state.fail_next_sync);
             let result = MutexGuard::unlocked(&mut state, || file.sync_data());
-            #[cfg(test)]
-            let result = if injected { Err(std::io::Error::other("injected")) } else { result };
             state.syncing = false;
             match result {
                 Ok(()) => state.durable = state.durable.max(target),
@@ -171,6 +160,11 @@ impl Log {
             }
             self.synced.notify_all();
         }
+    }
+
+    /// An error if a write or a sync failed.
+    pub fn healthy(&self) -> Result<(), ExecutionError> {
+        self.state.lock().healthy()
     }
 
     /// Offset behind the last entry appended.
@@ -226,12 +220,12 @@ impl Log {
         let payloads: Vec<_> = kept.iter().map(|kept| kept.entry.encode_copy(kept.first)).collect();
         let end = self.append_payloads(&payloads)?;
         self.sync(end)?;
-        // Oldest first, so that what a crash leaves is still one piece.
+        // Oldest first and one by one, so that what a crash leaves is still one piece.
         for start in &starts[..drop] {
             let path = segment::path(&self.folder, *start);
             self.folder.disk().remove(&path).map_err(|error| failed(&path, &error))?;
+            segment::sync_names(&self.folder)?;
         }
-        segment::sync_names(&self.folder)?;
         self.state.lock().starts.drain(..drop);
         Ok(())
     }
@@ -296,14 +290,26 @@ impl State {
     }
 }
 
-/// Checks a segment against the end of the one before; returns its own end. `None` for a last
-/// segment that a crash left before its header was whole.
+/// Cuts the last segment off at its end, and makes it durable. What was read may be in the kernel's
+/// memory alone: after a failed sync it keeps bytes that it will never write, unless they are
+/// written again.
+fn settle(file: &dyn DiskFile, from: u64, end: u64) -> std::io::Result<()> {
+    file.set_len(end)?;
+    let mut doubtful = vec![0; usize::try_from(end - from).map_err(std::io::Error::other)?];
+    file.read_at(&mut doubtful, from)?;
+    file.write_at(&doubtful, from)?;
+    file.sync_data()
+}
+
+/// Checks a segment against the end of the one before; returns its own end, and the offset below
+/// which its frames say that all was durable. `None` for a last segment that a crash left before
+/// its header was whole.
 fn check(
     folder: &Folder,
     start: u64,
     before: Option<Cursor>,
     last: bool,
-) -> Result<Option<Cursor>, ExecutionError> {
+) -> Result<Option<(Cursor, u64)>, ExecutionError> {
     let path = segment::path(folder, start);
     let Some((first, frames)) = segment::read(folder, &path)? else {
         let size = folder.disk().len(&path).map_err(|error| failed(&path, &error))?.unwrap_or(0);
@@ -315,12 +321,16 @@ fn check(
     if first.offset != start || before.is_some_and(|end| end != first) {
         return Err(damaged(&path, "its place after the segment before it"));
     }
-    let end = segment::scan(&frames, first, &mut |_, _| Ok(()))?;
+    let mut durable = 0;
+    let end = segment::scan(&frames, first, &mut |_, frame| {
+        durable = frame.durable;
+        Ok(())
+    })?;
     let tail = &frames[(end.offset - start) as usize..];
     if !tail.is_empty() && (!last || segment::was_durable(tail, end)) {
         return Err(damaged(&path, &format!("the entry at offset {}", end.offset)));
     }
-    Ok(Some(end))
+    Ok(Some((end, durable)))
 }
 
 fn damaged(path: &Path, what: &str) -> ExecutionError {

@@ -16,6 +16,8 @@ use crate::disk::{DiskFile, Folder, failed};
 
 /// Name and version of the format.
 const MAGIC: [u8; 8] = *b"CWAYLOG\x02";
+/// The name alone.
+const NAME: &[u8] = MAGIC.split_at(7).0;
 /// Bytes before the first frame.
 pub(super) const SEGMENT_HEADER: u64 = 32;
 /// Begins every frame. No byte of it is 0, 1 (which begins every payload) or there twice, so it
@@ -42,7 +44,7 @@ pub(super) struct Frame<'a> {
     /// Bytes it takes in the file.
     pub(super) size: usize,
     /// Everything below was durable when this frame was written.
-    durable: u64,
+    pub(super) durable: u64,
     seq: u64,
     prev: u32,
     crc: u32,
@@ -199,7 +201,7 @@ pub(super) fn create(folder: &Folder, cursor: Cursor) -> Result<Arc<dyn DiskFile
 }
 
 /// Reads a segment whole: the cursor of its first frame, and its frames. `None` if its header is
-/// not whole or not ours.
+/// not whole or not ours, an error if it is whole and of another version.
 pub(super) fn read(
     folder: &Folder,
     path: &Path,
@@ -207,10 +209,19 @@ pub(super) fn read(
     let mut bytes = folder.disk().read(path).map_err(|error| failed(path, &error))?;
     let size = SEGMENT_HEADER as usize;
     if bytes.len() < size
-        || bytes[..8] != MAGIC
+        || !bytes.starts_with(NAME)
         || crc32c::crc32c(&bytes[..28]) != u32_at(&bytes, 28)
     {
         return Ok(None);
+    }
+    if bytes[7] != MAGIC[7] {
+        return Err(ExecutionError::Datadir(format!(
+            "{} has version {}, this program writes version {}; use the program that wrote it, or \
+             move the datadir away and start again: the node rebuilds the chain from DA",
+            path.display(),
+            bytes[7],
+            MAGIC[7]
+        )));
     }
     let cursor =
         Cursor { offset: u64_at(&bytes, 8), seq: u64_at(&bytes, 16), prev: u32_at(&bytes, 24) };

@@ -132,7 +132,7 @@ impl Core {
     fn healthy(&self) -> Result<(), ExecutionError> {
         match self.failed.get() {
             Some(reason) => Err(ExecutionError::Storage(reason.clone())),
-            None => Ok(()),
+            None => self.log.healthy(),
         }
     }
 
