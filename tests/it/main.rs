@@ -5,6 +5,7 @@
 mod agreement;
 mod bad_da;
 mod contracts;
+mod crash;
 mod crossing;
 mod devnets;
 mod differential;

@@ -6,19 +6,15 @@ mod segment;
 #[allow(clippy::unwrap_used)]
 mod tests;
 
-use std::fs::File;
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::ExecutionError;
+use crate::disk::{DiskFile, Folder, failed};
 pub use entry::{Accepted, BlockEntry, DerivedEntry, Entry, UnderiveEntry, UnwindEntry};
-use segment::{Cursor, SEGMENT_HEADER, encode_frame, storage, sync_dir};
-
-/// Size at which a new segment is begun, in bytes.
-pub const SEGMENT_BYTES: u64 = if cfg!(test) { 8 << 10 } else { 64 << 20 };
+use segment::{Cursor, SEGMENT_HEADER, encode_frame};
 
 /// One append-only log in a directory of segment files. Shared by reference between threads.
 ///
@@ -27,7 +23,7 @@ pub const SEGMENT_BYTES: u64 = if cfg!(test) { 8 << 10 } else { 64 << 20 };
 /// unknown, and asking again could answer "durable" for pages the kernel has thrown away.
 #[derive(Debug)]
 pub struct Log {
-    dir: PathBuf,
+    folder: Folder,
     segment_bytes: u64,
     state: Mutex<State>,
     synced: Condvar,
@@ -36,7 +32,7 @@ pub struct Log {
 #[derive(Debug)]
 struct State {
     /// The last segment.
-    file: Arc<File>,
+    file: Arc<dyn DiskFile>,
     /// Start offsets of all segments, ascending; the last is that of `file`.
     starts: Vec<u64>,
     cursor: Cursor,
@@ -44,8 +40,6 @@ struct State {
     durable: u64,
     syncing: bool,
     failed: Option<String>,
-    #[cfg(test)]
-    fail_next_sync: bool,
 }
 
 /// An entry and where it stands.
@@ -63,24 +57,32 @@ pub struct Record {
 }
 
 impl Log {
-    /// Opens or creates the log in `dir`. A torn tail of the last segment is cut off; anything
+    /// Opens or creates the log in a folder. A torn tail of the last segment is cut off; anything
     /// else that cannot be read is [`ExecutionError::Damaged`].
-    pub fn open(dir: &Path) -> Result<Self, ExecutionError> {
-        Self::open_with(dir, SEGMENT_BYTES)
+    pub fn open(folder: impl Into<Folder>) -> Result<Self, ExecutionError> {
+        let folder = folder.into();
+        let segment_bytes = folder.disk().segment_bytes();
+        Self::open_with(folder, segment_bytes)
     }
 
     /// [`Log::open`] with another segment size.
-    pub fn open_with(dir: &Path, segment_bytes: u64) -> Result<Self, ExecutionError> {
-        std::fs::create_dir_all(dir).map_err(|error| storage(dir, &error))?;
-        let mut starts = segment::list(dir)?;
+    pub fn open_with(
+        folder: impl Into<Folder>,
+        segment_bytes: u64,
+    ) -> Result<Self, ExecutionError> {
+        let folder = folder.into();
+        let disk = folder.disk();
+        disk.create_dir(folder.path()).map_err(|error| failed(folder.path(), &error))?;
+        let mut starts = segment::list(&folder)?;
         let mut cursor: Option<Cursor> = None;
+        let mut durable = 0;
         for (at, start) in starts.clone().into_iter().enumerate() {
             let last = at + 1 == starts.len();
-            match check(dir, start, cursor, last)? {
-                Some(end) => cursor = Some(end),
+            match check(&folder, start, cursor, last)? {
+                Some((end, known)) => (cursor, durable) = (Some(end), known),
                 None => {
-                    let path = segment::path(dir, start);
-                    std::fs::remove_file(&path).map_err(|error| storage(&path, &error))?;
+                    let path = segment::path(&folder, start);
+                    disk.remove(&path).map_err(|error| failed(&path, &error))?;
                     starts.pop();
                 }
             }
@@ -88,35 +90,23 @@ impl Log {
         let cursor = cursor.unwrap_or_default();
         let file = match starts.last() {
             Some(start) => {
-                let path = segment::path(dir, *start);
-                let file = File::options().read(true).write(true).open(&path);
-                let file = file.map_err(|error| storage(&path, &error))?;
-                file.set_len(SEGMENT_HEADER + cursor.offset - start)
-                    .and_then(|()| file.sync_all())
-                    .map_err(|error| storage(&path, &error))?;
+                let path = segment::path(&folder, *start);
+                let file = disk.open(&path).map_err(|error| failed(&path, &error))?;
+                let end = SEGMENT_HEADER + cursor.offset - start;
+                let from = if durable > *start { SEGMENT_HEADER + durable - start } else { 0 };
+                settle(&*file, from, end).map_err(|error| failed(&path, &error))?;
+                // A process killed between making or removing a segment and this left it undone.
+                segment::sync_names(&folder)?;
                 file
             }
             None => {
                 starts.push(cursor.offset);
-                segment::create(dir, cursor)?
+                segment::create(&folder, cursor)?
             }
         };
-        let state = State {
-            file: Arc::new(file),
-            starts,
-            cursor,
-            durable: cursor.offset,
-            syncing: false,
-            failed: None,
-            #[cfg(test)]
-            fail_next_sync: false,
-        };
-        Ok(Self {
-            dir: dir.into(),
-            segment_bytes,
-            state: Mutex::new(state),
-            synced: Condvar::new(),
-        })
+        let state =
+            State { file, starts, cursor, durable: cursor.offset, syncing: false, failed: None };
+        Ok(Self { folder, segment_bytes, state: Mutex::new(state), synced: Condvar::new() })
     }
 
     /// Appends entries side by side and returns the offset behind them. Not durable before
@@ -138,7 +128,7 @@ impl Log {
             encode_frame(&mut cursor, state.durable, payload, &mut bytes);
         }
         let at = SEGMENT_HEADER + state.cursor.offset - state.start();
-        if let Err(error) = state.file.write_all_at(&bytes, at) {
+        if let Err(error) = state.file.write_at(&bytes, at) {
             return Err(state.fail(format!("the log cannot be written: {error}")));
         }
         state.cursor = cursor;
@@ -160,11 +150,7 @@ impl Log {
             }
             state.syncing = true;
             let (file, target) = (state.file.clone(), state.cursor.offset);
-            #[cfg(test)]
-            let injected = std::mem::take(&mut state.fail_next_sync);
             let result = MutexGuard::unlocked(&mut state, || file.sync_data());
-            #[cfg(test)]
-            let result = if injected { Err(std::io::Error::other("injected")) } else { result };
             state.syncing = false;
             match result {
                 Ok(()) => state.durable = state.durable.max(target),
@@ -174,6 +160,11 @@ impl Log {
             }
             self.synced.notify_all();
         }
+    }
+
+    /// An error if a write or a sync failed.
+    pub fn healthy(&self) -> Result<(), ExecutionError> {
+        self.state.lock().healthy()
     }
 
     /// Offset behind the last entry appended.
@@ -229,12 +220,12 @@ impl Log {
         let payloads: Vec<_> = kept.iter().map(|kept| kept.entry.encode_copy(kept.first)).collect();
         let end = self.append_payloads(&payloads)?;
         self.sync(end)?;
-        // Oldest first, so that what a crash leaves is still one piece.
+        // Oldest first and one by one, so that what a crash leaves is still one piece.
         for start in &starts[..drop] {
-            let path = segment::path(&self.dir, *start);
-            std::fs::remove_file(&path).map_err(|error| storage(&path, &error))?;
+            let path = segment::path(&self.folder, *start);
+            self.folder.disk().remove(&path).map_err(|error| failed(&path, &error))?;
+            segment::sync_names(&self.folder)?;
         }
-        sync_dir(&self.dir)?;
         self.state.lock().starts.drain(..drop);
         Ok(())
     }
@@ -245,8 +236,9 @@ impl Log {
         end: u64,
         visit: &mut dyn FnMut(Record) -> Result<(), ExecutionError>,
     ) -> Result<(), ExecutionError> {
-        let path = segment::path(&self.dir, start);
-        let (cursor, frames) = segment::read(&path)?.ok_or_else(|| damaged(&path, "its header"))?;
+        let path = segment::path(&self.folder, start);
+        let (cursor, frames) =
+            segment::read(&self.folder, &path)?.ok_or_else(|| damaged(&path, "its header"))?;
         // Another thread may be appending behind `end`: what stands there is not asked for.
         let most = usize::try_from(end.saturating_sub(start)).unwrap_or(usize::MAX);
         let frames = &frames[..frames.len().min(most)];
@@ -268,10 +260,10 @@ impl Log {
             return Err(state.fail(format!("the log cannot be synced: {error}")));
         }
         state.durable = state.cursor.offset;
-        match segment::create(&self.dir, state.cursor) {
+        match segment::create(&self.folder, state.cursor) {
             Ok(file) => {
                 let start = state.cursor.offset;
-                state.file = Arc::new(file);
+                state.file = file;
                 state.starts.push(start);
                 Ok(())
             }
@@ -298,17 +290,29 @@ impl State {
     }
 }
 
-/// Checks a segment against the end of the one before; returns its own end. `None` for a last
-/// segment that a crash left before its header was whole.
+/// Cuts the last segment off at its end, and makes it durable. What was read may be in the kernel's
+/// memory alone: after a failed sync it keeps bytes that it will never write, unless they are
+/// written again.
+fn settle(file: &dyn DiskFile, from: u64, end: u64) -> std::io::Result<()> {
+    file.set_len(end)?;
+    let mut doubtful = vec![0; usize::try_from(end - from).map_err(std::io::Error::other)?];
+    file.read_at(&mut doubtful, from)?;
+    file.write_at(&doubtful, from)?;
+    file.sync_data()
+}
+
+/// Checks a segment against the end of the one before; returns its own end, and the offset below
+/// which its frames say that all was durable. `None` for a last segment that a crash left before
+/// its header was whole.
 fn check(
-    dir: &Path,
+    folder: &Folder,
     start: u64,
     before: Option<Cursor>,
     last: bool,
-) -> Result<Option<Cursor>, ExecutionError> {
-    let path = segment::path(dir, start);
-    let Some((first, frames)) = segment::read(&path)? else {
-        let size = std::fs::metadata(&path).map_err(|error| storage(&path, &error))?.len();
+) -> Result<Option<(Cursor, u64)>, ExecutionError> {
+    let path = segment::path(folder, start);
+    let Some((first, frames)) = segment::read(folder, &path)? else {
+        let size = folder.disk().len(&path).map_err(|error| failed(&path, &error))?.unwrap_or(0);
         if last && size <= SEGMENT_HEADER && before.is_none_or(|end| end.offset == start) {
             return Ok(None);
         }
@@ -317,12 +321,16 @@ fn check(
     if first.offset != start || before.is_some_and(|end| end != first) {
         return Err(damaged(&path, "its place after the segment before it"));
     }
-    let end = segment::scan(&frames, first, &mut |_, _| Ok(()))?;
+    let mut durable = 0;
+    let end = segment::scan(&frames, first, &mut |_, frame| {
+        durable = frame.durable;
+        Ok(())
+    })?;
     let tail = &frames[(end.offset - start) as usize..];
     if !tail.is_empty() && (!last || segment::was_durable(tail, end)) {
         return Err(damaged(&path, &format!("the entry at offset {}", end.offset)));
     }
-    Ok(Some(end))
+    Ok(Some((end, durable)))
 }
 
 fn damaged(path: &Path, what: &str) -> ExecutionError {

@@ -47,6 +47,7 @@ pub(super) struct Job {
 
 /// Handle of the thread.
 pub(super) struct Persist {
+    core: Arc<Core>,
     jobs: Option<SyncSender<Job>>,
     /// Raised to leave what waits to the log and the next start.
     abandon: Arc<AtomicBool>,
@@ -57,25 +58,30 @@ impl Persist {
     pub(super) fn start(core: Arc<Core>) -> Result<Self, ExecutionError> {
         let (jobs, inbox) = sync_channel(QUEUE);
         let abandon = Arc::new(AtomicBool::new(false));
-        let seen = abandon.clone();
+        let (seen, used) = (abandon.clone(), core.clone());
         let thread = std::thread::Builder::new()
             .name("persist".into())
-            .spawn(move || run(&core, &inbox, &seen))
+            .spawn(move || run(&used, &inbox, &seen))
             .map_err(|error| ExecutionError::Storage(format!("persist thread: {error}")))?;
-        Ok(Self { jobs: Some(jobs), abandon, thread: Some(thread) })
+        Ok(Self { core, jobs: Some(jobs), abandon, thread: Some(thread) })
     }
 
     /// Hands a change over; waits while too many do.
     pub(super) fn send(&self, change: Change, offset: u64) -> Result<(), ExecutionError> {
         let jobs = self.jobs.as_ref().expect("only dropping takes it");
-        jobs.send(Job { change, offset }).map_err(|_| stopped())
+        jobs.send(Job { change, offset }).map_err(|_| self.ended())
     }
 
     /// Waits until everything handed over is in the store.
     pub(super) fn flush(&self) -> Result<(), ExecutionError> {
         let (reply, answer) = sync_channel(1);
         self.send(Change::Flush(reply), 0)?;
-        answer.recv().map_err(|_| stopped())
+        answer.recv().map_err(|_| self.ended())
+    }
+
+    /// Why the thread is gone: what failed, if it said so.
+    fn ended(&self) -> ExecutionError {
+        self.core.healthy().err().unwrap_or_else(stopped)
     }
 }
 

@@ -1,5 +1,7 @@
 //! The binary as a person at a shell meets it: files it writes, what it prints, how it ends.
 
+mod refusals;
+
 use std::path::Path;
 use std::process::{Command, Output};
 

@@ -1,5 +1,8 @@
 //! The log: torn, damaged, failing, truncated.
 
+mod crash;
+
+use std::path::PathBuf;
 use std::sync::Barrier;
 
 use alloy_primitives::{Address, B256, Bytes, hex};
@@ -8,6 +11,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
+use crate::disk::{Fault, Faulty};
 
 fn vote(n: u64) -> Entry {
     Entry::Vote(Bytes::from(n.to_be_bytes().to_vec()))
@@ -39,8 +43,9 @@ fn filled(count: u64) -> TempDir {
 }
 
 fn segments(dir: &TempDir) -> Vec<PathBuf> {
-    let starts = segment::list(dir.path()).unwrap();
-    starts.into_iter().map(|start| segment::path(dir.path(), start)).collect()
+    let folder = Folder::from(dir.path());
+    let starts = segment::list(&folder).unwrap();
+    starts.into_iter().map(|start| segment::path(&folder, start)).collect()
 }
 
 fn claim() -> Claim {
@@ -230,10 +235,10 @@ fn a_payload_that_looks_like_frames_is_kept_and_is_no_damage_when_it_tears() {
 
 #[test]
 fn a_failed_sync_is_for_ever() {
-    let dir = TempDir::new().unwrap();
-    let log = Log::open(dir.path()).unwrap();
+    let disk = Faulty::new(0);
+    let log = Log::open(disk.folder("log")).unwrap();
     let end = log.append(&[vote(0)]).unwrap();
-    log.state.lock().fail_next_sync = true;
+    disk.fail_at(disk.ops() + 1, Fault::ErrorOnce);
     assert!(matches!(log.sync(end), Err(ExecutionError::Storage(_))));
     // The disk would answer now, but what it holds is unknown.
     assert!(matches!(log.sync(end), Err(ExecutionError::Storage(_))));
