@@ -8,6 +8,7 @@ pub mod keys;
 pub mod mesh;
 pub mod npm;
 pub mod process;
+pub mod sim;
 pub mod toy_bft;
 pub mod toy_ordered;
 pub mod txs;
