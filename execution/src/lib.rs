@@ -1,5 +1,6 @@
 //! The state transition. Synchronous, no tokio; the only crate that knows revm and redb.
 
+pub mod disk;
 mod envelope;
 pub mod evm;
 pub mod genesis;

@@ -53,7 +53,7 @@ fn transfers(count: u64) -> Vec<Bytes> {
 
 fn open(dir: &Path, vm: &str) -> Pipeline {
     let config = PipelineConfig {
-        datadir: dir.to_path_buf(),
+        datadir: dir.into(),
         spec: spec(vm),
         modules: Vec::new(),
         archive: false,

@@ -98,7 +98,7 @@ fn open(
     let keys = role == Role::Sequencer;
     Ok(Node::open(Settings {
         spec: spec.clone(),
-        datadir: dir,
+        datadir: dir.into(),
         role,
         da: Arc::new(da.clone()),
         clock: clock.clone(),
@@ -173,7 +173,7 @@ impl Pair {
         let settings = chains.iter().map(|(spec, da)| RemoteSettings {
             spec: spec.clone(),
             da: Arc::new(da.clone()),
-            datadir: dir.path().join("remotes").join(&spec.short_name),
+            datadir: dir.path().join("remotes").join(&spec.short_name).into(),
         });
         let remotes = Remotes::open(settings.collect(), clock.clone(), 8 << 20)?;
         let [alpha, beta] = chains.map(|(spec, da)| {
@@ -385,7 +385,7 @@ async fn without_the_source_a_fresh_node_has_the_same_chain_unverified() -> eyre
     let settings = pair.both().map(|member| RemoteSettings {
         spec: member.spec.clone(),
         da: Arc::new(member.da.clone()),
-        datadir: pair.dir.path().join("fresh").join(&member.spec.short_name),
+        datadir: pair.dir.path().join("fresh").join(&member.spec.short_name).into(),
     });
     let remotes = Remotes::open(settings.into(), pair.clock.clone(), 8 << 20)?;
     let place = (pair.dir.path().join("full"), &pair.clock, Role::Full);

@@ -12,7 +12,7 @@ fn unwind(world: &World, node: Arc<Node>, name: &str, to: u64) -> eyre::Result<(
     ensure!(Arc::strong_count(&node) == 1, "{name} is still in use");
     drop(node);
     let (pipeline, _) = Pipeline::open(PipelineConfig {
-        datadir: world.datadir(name),
+        datadir: world.datadir(name).into(),
         spec: world.spec.clone(),
         modules: Vec::new(),
         archive: false,

@@ -360,7 +360,7 @@ fn remote(world: &World, dir: &TempDir, set: usize) -> RemoteSettings {
     RemoteSettings {
         spec: world.spec.clone(),
         da: world.da.clone(),
-        datadir: dir.path().join(format!("remotes-{set}/{name}")),
+        datadir: dir.path().join(format!("remotes-{set}/{name}")).into(),
     }
 }
 

@@ -86,7 +86,7 @@ impl World {
         let keys = role == Role::Sequencer;
         Node::open(Settings {
             spec: self.spec.clone(),
-            datadir: self.datadir(name),
+            datadir: self.datadir(name).into(),
             role,
             da: self.da.clone(),
             clock: self.clock.clone(),

@@ -6,19 +6,15 @@ mod segment;
 #[allow(clippy::unwrap_used)]
 mod tests;
 
-use std::fs::File;
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::ExecutionError;
+use crate::disk::{DiskFile, Folder, failed};
 pub use entry::{Accepted, BlockEntry, DerivedEntry, Entry, UnderiveEntry, UnwindEntry};
-use segment::{Cursor, SEGMENT_HEADER, encode_frame, storage, sync_dir};
-
-/// Size at which a new segment is begun, in bytes.
-pub const SEGMENT_BYTES: u64 = if cfg!(test) { 8 << 10 } else { 64 << 20 };
+use segment::{Cursor, SEGMENT_HEADER, encode_frame};
 
 /// One append-only log in a directory of segment files. Shared by reference between threads.
 ///
@@ -27,7 +23,7 @@ pub const SEGMENT_BYTES: u64 = if cfg!(test) { 8 << 10 } else { 64 << 20 };
 /// unknown, and asking again could answer "durable" for pages the kernel has thrown away.
 #[derive(Debug)]
 pub struct Log {
-    dir: PathBuf,
+    folder: Folder,
     segment_bytes: u64,
     state: Mutex<State>,
     synced: Condvar,
@@ -36,7 +32,7 @@ pub struct Log {
 #[derive(Debug)]
 struct State {
     /// The last segment.
-    file: Arc<File>,
+    file: Arc<dyn DiskFile>,
     /// Start offsets of all segments, ascending; the last is that of `file`.
     starts: Vec<u64>,
     cursor: Cursor,
@@ -63,24 +59,31 @@ pub struct Record {
 }
 
 impl Log {
-    /// Opens or creates the log in `dir`. A torn tail of the last segment is cut off; anything
+    /// Opens or creates the log in a folder. A torn tail of the last segment is cut off; anything
     /// else that cannot be read is [`ExecutionError::Damaged`].
-    pub fn open(dir: &Path) -> Result<Self, ExecutionError> {
-        Self::open_with(dir, SEGMENT_BYTES)
+    pub fn open(folder: impl Into<Folder>) -> Result<Self, ExecutionError> {
+        let folder = folder.into();
+        let segment_bytes = folder.disk().segment_bytes();
+        Self::open_with(folder, segment_bytes)
     }
 
     /// [`Log::open`] with another segment size.
-    pub fn open_with(dir: &Path, segment_bytes: u64) -> Result<Self, ExecutionError> {
-        std::fs::create_dir_all(dir).map_err(|error| storage(dir, &error))?;
-        let mut starts = segment::list(dir)?;
+    pub fn open_with(
+        folder: impl Into<Folder>,
+        segment_bytes: u64,
+    ) -> Result<Self, ExecutionError> {
+        let folder = folder.into();
+        let disk = folder.disk();
+        disk.create_dir(folder.path()).map_err(|error| failed(folder.path(), &error))?;
+        let mut starts = segment::list(&folder)?;
         let mut cursor: Option<Cursor> = None;
         for (at, start) in starts.clone().into_iter().enumerate() {
             let last = at + 1 == starts.len();
-            match check(dir, start, cursor, last)? {
+            match check(&folder, start, cursor, last)? {
                 Some(end) => cursor = Some(end),
                 None => {
-                    let path = segment::path(dir, start);
-                    std::fs::remove_file(&path).map_err(|error| storage(&path, &error))?;
+                    let path = segment::path(&folder, start);
+                    disk.remove(&path).map_err(|error| failed(&path, &error))?;
                     starts.pop();
                 }
             }
@@ -88,21 +91,20 @@ impl Log {
         let cursor = cursor.unwrap_or_default();
         let file = match starts.last() {
             Some(start) => {
-                let path = segment::path(dir, *start);
-                let file = File::options().read(true).write(true).open(&path);
-                let file = file.map_err(|error| storage(&path, &error))?;
+                let path = segment::path(&folder, *start);
+                let file = disk.open(&path).map_err(|error| failed(&path, &error))?;
                 file.set_len(SEGMENT_HEADER + cursor.offset - start)
-                    .and_then(|()| file.sync_all())
-                    .map_err(|error| storage(&path, &error))?;
+                    .and_then(|()| file.sync_data())
+                    .map_err(|error| failed(&path, &error))?;
                 file
             }
             None => {
                 starts.push(cursor.offset);
-                segment::create(dir, cursor)?
+                segment::create(&folder, cursor)?
             }
         };
         let state = State {
-            file: Arc::new(file),
+            file,
             starts,
             cursor,
             durable: cursor.offset,
@@ -111,12 +113,7 @@ impl Log {
             #[cfg(test)]
             fail_next_sync: false,
         };
-        Ok(Self {
-            dir: dir.into(),
-            segment_bytes,
-            state: Mutex::new(state),
-            synced: Condvar::new(),
-        })
+        Ok(Self { folder, segment_bytes, state: Mutex::new(state), synced: Condvar::new() })
     }
 
     /// Appends entries side by side and returns the offset behind them. Not durable before
@@ -138,7 +135,7 @@ impl Log {
             encode_frame(&mut cursor, state.durable, payload, &mut bytes);
         }
         let at = SEGMENT_HEADER + state.cursor.offset - state.start();
-        if let Err(error) = state.file.write_all_at(&bytes, at) {
+        if let Err(error) = state.file.write_at(&bytes, at) {
             return Err(state.fail(format!("the log cannot be written: {error}")));
         }
         state.cursor = cursor;
@@ -231,10 +228,10 @@ impl Log {
         self.sync(end)?;
         // Oldest first, so that what a crash leaves is still one piece.
         for start in &starts[..drop] {
-            let path = segment::path(&self.dir, *start);
-            std::fs::remove_file(&path).map_err(|error| storage(&path, &error))?;
+            let path = segment::path(&self.folder, *start);
+            self.folder.disk().remove(&path).map_err(|error| failed(&path, &error))?;
         }
-        sync_dir(&self.dir)?;
+        segment::sync_names(&self.folder)?;
         self.state.lock().starts.drain(..drop);
         Ok(())
     }
@@ -245,8 +242,9 @@ impl Log {
         end: u64,
         visit: &mut dyn FnMut(Record) -> Result<(), ExecutionError>,
     ) -> Result<(), ExecutionError> {
-        let path = segment::path(&self.dir, start);
-        let (cursor, frames) = segment::read(&path)?.ok_or_else(|| damaged(&path, "its header"))?;
+        let path = segment::path(&self.folder, start);
+        let (cursor, frames) =
+            segment::read(&self.folder, &path)?.ok_or_else(|| damaged(&path, "its header"))?;
         // Another thread may be appending behind `end`: what stands there is not asked for.
         let most = usize::try_from(end.saturating_sub(start)).unwrap_or(usize::MAX);
         let frames = &frames[..frames.len().min(most)];
@@ -268,10 +266,10 @@ impl Log {
             return Err(state.fail(format!("the log cannot be synced: {error}")));
         }
         state.durable = state.cursor.offset;
-        match segment::create(&self.dir, state.cursor) {
+        match segment::create(&self.folder, state.cursor) {
             Ok(file) => {
                 let start = state.cursor.offset;
-                state.file = Arc::new(file);
+                state.file = file;
                 state.starts.push(start);
                 Ok(())
             }
@@ -301,14 +299,14 @@ impl State {
 /// Checks a segment against the end of the one before; returns its own end. `None` for a last
 /// segment that a crash left before its header was whole.
 fn check(
-    dir: &Path,
+    folder: &Folder,
     start: u64,
     before: Option<Cursor>,
     last: bool,
 ) -> Result<Option<Cursor>, ExecutionError> {
-    let path = segment::path(dir, start);
-    let Some((first, frames)) = segment::read(&path)? else {
-        let size = std::fs::metadata(&path).map_err(|error| storage(&path, &error))?.len();
+    let path = segment::path(folder, start);
+    let Some((first, frames)) = segment::read(folder, &path)? else {
+        let size = folder.disk().len(&path).map_err(|error| failed(&path, &error))?.unwrap_or(0);
         if last && size <= SEGMENT_HEADER && before.is_none_or(|end| end.offset == start) {
             return Ok(None);
         }

@@ -8,12 +8,11 @@
 //! that nobody can put bytes into a transaction that look like a frame.
 
 use std::borrow::Cow;
-use std::fs::{File, OpenOptions};
-use std::io::Read;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::ExecutionError;
+use crate::disk::{DiskFile, Folder, failed};
 
 /// Name and version of the format.
 const MAGIC: [u8; 8] = *b"CWAYLOG\x02";
@@ -168,16 +167,16 @@ pub(super) fn was_durable(tail: &[u8], cursor: Cursor) -> bool {
 }
 
 /// A segment's file, named by the offset it starts at.
-pub(super) fn path(dir: &Path, start: u64) -> PathBuf {
-    dir.join(format!("{start:020}.log"))
+pub(super) fn path(folder: &Folder, start: u64) -> PathBuf {
+    folder.file(&format!("{start:020}.log"))
 }
 
-/// Start offsets of the segments in a directory, ascending.
-pub(super) fn list(dir: &Path) -> Result<Vec<u64>, ExecutionError> {
+/// Start offsets of the segments in a folder, ascending.
+pub(super) fn list(folder: &Folder) -> Result<Vec<u64>, ExecutionError> {
     let mut starts = Vec::new();
-    for entry in std::fs::read_dir(dir).map_err(|error| storage(dir, &error))? {
-        let name = entry.map_err(|error| storage(dir, &error))?.file_name();
-        let Some(stem) = name.to_str().and_then(|name| name.strip_suffix(".log")) else { continue };
+    let dir = folder.path();
+    for name in folder.disk().list(dir).map_err(|error| failed(dir, &error))? {
+        let Some(stem) = name.strip_suffix(".log") else { continue };
         starts.extend(stem.parse::<u64>());
     }
     starts.sort_unstable();
@@ -185,33 +184,27 @@ pub(super) fn list(dir: &Path) -> Result<Vec<u64>, ExecutionError> {
 }
 
 /// Creates a segment durably: the file, its header and its name.
-pub(super) fn create(dir: &Path, cursor: Cursor) -> Result<File, ExecutionError> {
-    let path = path(dir, cursor.offset);
+pub(super) fn create(folder: &Folder, cursor: Cursor) -> Result<Arc<dyn DiskFile>, ExecutionError> {
+    let path = path(folder, cursor.offset);
     let mut header = MAGIC.to_vec();
     header.extend_from_slice(&cursor.offset.to_be_bytes());
     header.extend_from_slice(&cursor.seq.to_be_bytes());
     header.extend_from_slice(&cursor.prev.to_be_bytes());
     header.extend_from_slice(&crc32c::crc32c(&header).to_be_bytes());
-    let failed = |error: std::io::Error| storage(&path, &error);
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .open(&path)
-        .map_err(failed)?;
-    file.write_all_at(&header, 0).and_then(|()| file.sync_all()).map_err(failed)?;
-    sync_dir(dir)?;
+    let refused = |error: std::io::Error| failed(&path, &error);
+    let file = folder.disk().create(&path).map_err(refused)?;
+    file.write_at(&header, 0).and_then(|()| file.sync_data()).map_err(refused)?;
+    sync_names(folder)?;
     Ok(file)
 }
 
 /// Reads a segment whole: the cursor of its first frame, and its frames. `None` if its header is
 /// not whole or not ours.
-pub(super) fn read(path: &Path) -> Result<Option<(Cursor, Vec<u8>)>, ExecutionError> {
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|mut file| file.read_to_end(&mut bytes))
-        .map_err(|error| storage(path, &error))?;
+pub(super) fn read(
+    folder: &Folder,
+    path: &Path,
+) -> Result<Option<(Cursor, Vec<u8>)>, ExecutionError> {
+    let mut bytes = folder.disk().read(path).map_err(|error| failed(path, &error))?;
     let size = SEGMENT_HEADER as usize;
     if bytes.len() < size
         || bytes[..8] != MAGIC
@@ -225,12 +218,8 @@ pub(super) fn read(path: &Path) -> Result<Option<(Cursor, Vec<u8>)>, ExecutionEr
     Ok(Some((cursor, bytes)))
 }
 
-/// Makes names in a directory durable.
-pub(super) fn sync_dir(dir: &Path) -> Result<(), ExecutionError> {
-    File::open(dir).and_then(|file| file.sync_all()).map_err(|error| storage(dir, &error))
-}
-
-/// A failed write, read or sync, with the file it happened to.
-pub(super) fn storage(path: &Path, error: &std::io::Error) -> ExecutionError {
-    ExecutionError::Storage(format!("{}: {error}", path.display()))
+/// Makes the names of segments durable.
+pub(super) fn sync_names(folder: &Folder) -> Result<(), ExecutionError> {
+    let dir = folder.path();
+    folder.disk().sync_dir(dir).map_err(|error| failed(dir, &error))
 }

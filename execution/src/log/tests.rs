@@ -1,5 +1,6 @@
 //! The log: torn, damaged, failing, truncated.
 
+use std::path::PathBuf;
 use std::sync::Barrier;
 
 use alloy_primitives::{Address, B256, Bytes, hex};
@@ -39,8 +40,9 @@ fn filled(count: u64) -> TempDir {
 }
 
 fn segments(dir: &TempDir) -> Vec<PathBuf> {
-    let starts = segment::list(dir.path()).unwrap();
-    starts.into_iter().map(|start| segment::path(dir.path(), start)).collect()
+    let folder = Folder::from(dir.path());
+    let starts = segment::list(&folder).unwrap();
+    starts.into_iter().map(|start| segment::path(&folder, start)).collect()
 }
 
 fn claim() -> Claim {

@@ -12,7 +12,6 @@ pub(crate) mod testing;
 #[allow(clippy::unwrap_used)]
 mod tests;
 
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use alloy_primitives::{B256, Bytes, U256};
@@ -21,6 +20,7 @@ use causeway_chainspec::{
 };
 use parking_lot::{Mutex, RwLock};
 
+use crate::disk::Folder;
 use crate::log::{Accepted, BlockEntry, DerivedEntry, Entry, Log, UnderiveEntry, UnwindEntry};
 use crate::overlay::Layer;
 use crate::store::{Store, StoreConfig};
@@ -33,19 +33,14 @@ pub use snapshot::Snapshot;
 
 /// Executed blocks that may wait to be committed; the oldest beyond are forgotten.
 const MAX_EXECUTED: usize = 64;
-/// The store's file in the datadir.
-const STORE_FILE: &str = "state.redb";
-
-/// Where the store of a datadir lies.
-pub fn store_path(datadir: &Path) -> PathBuf {
-    datadir.join(STORE_FILE)
-}
+/// The log's folder in the datadir.
+const LOG_FOLDER: &str = "log";
 
 /// How to open a pipeline.
 #[derive(Clone)]
 pub struct PipelineConfig {
-    /// Directory of the log, the store and the identity file.
-    pub datadir: PathBuf,
+    /// Folder of the log, the store and the identity file.
+    pub datadir: Folder,
     /// The chain.
     pub spec: Arc<ChainSpec>,
     /// Protocol code inside every block, in order.
@@ -216,19 +211,16 @@ impl Pipeline {
     pub fn open(config: PipelineConfig) -> Result<(Self, Recovered), ExecutionError> {
         let PipelineConfig { datadir, spec, modules, archive, history_blocks, cache_bytes } =
             config;
-        std::fs::create_dir_all(&datadir)
-            .map_err(|error| ExecutionError::Storage(format!("{}: {error}", datadir.display())))?;
         let identity = spec.identity();
-        let path = store_path(&datadir);
         let vm = crate::open(&spec)?;
-        let store =
-            Store::open(&path, StoreConfig { identity, archive, history_blocks, cache_bytes })?;
+        let config = StoreConfig { identity, archive, history_blocks, cache_bytes };
+        let store = Store::open(datadir.clone(), config)?;
         let rules = Rules { spec, vm, modules };
         let picture = recover::first_picture(&store, &rules)?;
         let core = Arc::new(Core {
             rules,
             store,
-            log: Log::open(&datadir.join("log"))?,
+            log: Log::open(datadir.folder(LOG_FOLDER))?,
             executed: Mutex::default(),
             picture: RwLock::new(Arc::new(picture)),
             failed: OnceLock::new(),

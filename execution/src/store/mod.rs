@@ -18,7 +18,6 @@ mod tests;
 mod undo;
 mod view;
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -27,6 +26,7 @@ use causeway_chainspec::{Block, BlockId, Seal, StateDiff};
 use parking_lot::Mutex;
 
 use crate::ExecutionError;
+use crate::disk::{Folder, Lock};
 use crate::trie::TrieDiff;
 
 pub use check::{TableStats, Verified};
@@ -102,27 +102,23 @@ pub struct Batch {
 pub struct Store {
     db: redb::Database,
     config: StoreConfig,
-    /// Identity file still to be written: there is no genesis block yet.
-    unnamed: Mutex<Option<PathBuf>>,
+    folder: Folder,
+    /// The identity file is still to be written: there is no genesis block yet.
+    unnamed: Mutex<bool>,
     /// A write or a sync failed: what is on disk is unknown until it is read again.
     failed: AtomicBool,
+    /// Let go of after the database is closed.
+    _lock: Lock,
 }
 
 impl Store {
-    /// Opens or creates the database at `path` (in a directory, `state.redb`), with the identity
-    /// file beside it; the module's documentation says what is refused.
-    pub fn open(path: &Path, config: StoreConfig) -> Result<Self, ExecutionError> {
-        let (db, unnamed) = open::open(path, &config)?;
-        Ok(Self { db, config, unnamed: Mutex::new(unnamed), failed: AtomicBool::new(false) })
-    }
-
-    /// Opens a store on a storage of the caller's, without an identity file. For tests.
-    pub fn with_backend(
-        backend: impl redb::StorageBackend,
-        config: StoreConfig,
-    ) -> Result<Self, ExecutionError> {
-        let db = open::with_backend(backend, &config)?;
-        Ok(Self { db, config, unnamed: Mutex::new(None), failed: AtomicBool::new(false) })
+    /// Opens or creates the database of a datadir, `state.redb`, with the identity file beside
+    /// it; the module's documentation says what is refused.
+    pub fn open(datadir: impl Into<Folder>, config: StoreConfig) -> Result<Self, ExecutionError> {
+        let folder = datadir.into();
+        let open::Opened { db, unnamed, lock } = open::open(&folder, &config)?;
+        let (unnamed, failed) = (Mutex::new(unnamed), AtomicBool::new(false));
+        Ok(Self { db, config, folder, unnamed, failed, _lock: lock })
     }
 
     /// A consistent snapshot. Takes some tens of microseconds: keep it, and clone it.
@@ -139,9 +135,9 @@ impl Store {
         }
         let result = commit::commit(&self.db, batch, &self.config).and_then(|has_blocks| {
             let mut unnamed = self.unnamed.lock();
-            if let Some(file) = unnamed.as_ref().filter(|_| has_blocks) {
-                open::write_identity(file, self.config.identity)?;
-                *unnamed = None;
+            if *unnamed && has_blocks {
+                open::write_identity(&self.folder, self.config.identity)?;
+                *unnamed = false;
             }
             Ok(())
         });

@@ -1,51 +1,53 @@
 //! Opening: the identity file, creation, and every reason to refuse a datadir.
 
-use std::fs::{self, File};
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use alloy_primitives::B256;
 use causeway_chainspec::StateError;
-use redb::{Builder, Database, DatabaseError, ReadableDatabase, StorageBackend, StorageError};
+use redb::{Builder, Database, DatabaseError, ReadableDatabase, StorageError};
 
 use super::tables::{ReadTables, SCHEMA, WriteTables};
 use super::{StoreConfig, meta};
 use crate::ExecutionError;
+use crate::disk::{Folder, Lock, failed};
 
-/// Name of the database in a datadir, and of the identity file beside it.
+/// Name of the database in a datadir, of the identity file and of the lock beside it.
 const DATABASE_FILE: &str = "state.redb";
 const IDENTITY_FILE: &str = "identity";
+const LOCK_FILE: &str = "lock";
 
 const WHAT_TO_DO: &str = "restore the datadir from a backup, or move it away and start again: \
     the node rebuilds the chain from DA";
 
-/// Opens or creates; also returns where the identity file is to be written, if it is not there.
-pub(super) fn open(
-    path: &Path,
-    config: &StoreConfig,
-) -> Result<(Database, Option<PathBuf>), ExecutionError> {
-    let path = if path.is_dir() { path.join(DATABASE_FILE) } else { path.to_path_buf() };
-    let folder = match path.parent() {
-        Some(folder) if folder.as_os_str().is_empty() => Path::new("."),
-        Some(folder) => folder,
-        None => return Err(ExecutionError::Datadir(format!("{} is no file", path.display()))),
-    };
-    fs::create_dir_all(folder).map_err(|error| refused(folder, &error))?;
-    let identity_file = folder.join(IDENTITY_FILE);
-    let named = match fs::read_to_string(&identity_file) {
-        Ok(text) => {
-            check_identity(&identity_file, &text, config.identity)?;
+/// An open database, and what opening it brought.
+pub(super) struct Opened {
+    pub(super) db: Database,
+    /// The identity file is still to be written: there is no genesis block yet.
+    pub(super) unnamed: bool,
+    /// Keeps other processes out of the folder.
+    pub(super) lock: Lock,
+}
+
+/// Opens or creates.
+pub(super) fn open(folder: &Folder, config: &StoreConfig) -> Result<Opened, ExecutionError> {
+    let disk = folder.disk();
+    disk.create_dir(folder.path()).map_err(|error| failed(folder.path(), &error))?;
+    // The database has a lock of its own, but not while it is made, and there is more than it.
+    let lock_file = folder.file(LOCK_FILE);
+    let lock = disk.lock(&lock_file).map_err(|error| failed(&lock_file, &error))?;
+    let lock = lock.ok_or_else(|| in_use(folder.path()))?;
+    let (path, identity_file) = (folder.file(DATABASE_FILE), folder.file(IDENTITY_FILE));
+    let named = match disk.read(&identity_file) {
+        Ok(bytes) => {
+            check_identity(&identity_file, &String::from_utf8_lossy(&bytes), config.identity)?;
             true
         }
         Err(error) if error.kind() == ErrorKind::NotFound => false,
-        Err(error) => return Err(refused(&identity_file, &error)),
+        Err(error) => return Err(failed(&identity_file, &error)),
     };
-    let size = match fs::metadata(&path) {
-        Ok(metadata) => Some(metadata.len()),
-        Err(error) if error.kind() == ErrorKind::NotFound => None,
-        Err(error) => return Err(refused(&path, &error)),
-    };
+    let size = disk.len(&path).map_err(|error| failed(&path, &error))?;
     match size {
         None | Some(0) if named => {
             let what = if size.is_none() { "missing" } else { "empty" };
@@ -55,10 +57,10 @@ pub(super) fn open(
                 path.display(),
             )));
         }
-        None | Some(0) => create(&path, config)?,
+        None | Some(0) => create(folder, config)?,
         Some(_) => {}
     }
-    let db = guarded(&path, || builder(config).open(&path))?;
+    let db = guarded(&path, || disk.database(&path, &builder(config), false))?;
     let has_blocks = admit(&db, config)?;
     if named && !has_blocks {
         return Err(ExecutionError::Damaged(format!(
@@ -68,45 +70,29 @@ pub(super) fn open(
         )));
     }
     if !named && has_blocks {
-        write_identity(&identity_file, config.identity)?;
+        write_identity(folder, config.identity)?;
     }
-    Ok((db, (!named && !has_blocks).then_some(identity_file)))
+    Ok(Opened { db, unnamed: !named && !has_blocks, lock })
 }
 
 /// Makes a database under another name first, so that a crash leaves none that is half made.
-fn create(path: &Path, config: &StoreConfig) -> Result<(), ExecutionError> {
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(".new");
-    let new = path.with_file_name(name);
-    let db = match guarded(&new, || builder(config).create(&new)) {
+fn create(folder: &Folder, config: &StoreConfig) -> Result<(), ExecutionError> {
+    let disk = folder.disk();
+    let path = folder.file(DATABASE_FILE);
+    let new = folder.file(&format!("{DATABASE_FILE}.new"));
+    let make = || guarded(&new, || disk.database(&new, &builder(config), true));
+    let db = match make() {
         Err(ExecutionError::Damaged(_)) => {
-            fs::remove_file(&new).map_err(|error| refused(&new, &error))?;
-            guarded(&new, || builder(config).create(&new))?
+            disk.remove(&new).map_err(|error| failed(&new, &error))?;
+            make()?
         }
         other => other?,
     };
     initialise(&db, config)?;
     drop(db);
-    fs::rename(&new, path).map_err(|error| refused(path, &error))?;
-    sync_folder(path)
-}
-
-/// A store on a storage of the caller's: created if it is empty.
-pub(super) fn with_backend(
-    backend: impl StorageBackend,
-    config: &StoreConfig,
-) -> Result<Database, ExecutionError> {
-    let fresh = backend.len().map_err(|error| ExecutionError::Storage(error.to_string()))? == 0;
-    let place = Path::new("the given storage");
-    let db = guarded(place, || builder(config).create_with_backend(backend))?;
-    if fresh {
-        initialise(&db, config)?;
-    } else if db.begin_read().map_err(storage)?.list_tables().map_err(storage)?.next().is_none() {
-        // Created, but never initialised: nothing was ever in it.
-        initialise(&db, config)?;
-    }
-    admit(&db, config)?;
-    Ok(db)
+    disk.rename(&new, &path)
+        .and_then(|()| disk.sync_dir(folder.path()))
+        .map_err(|error| failed(&path, &error))
 }
 
 fn builder(config: &StoreConfig) -> Builder {
@@ -181,32 +167,18 @@ fn check_identity(file: &Path, text: &str, wanted: B256) -> Result<(), Execution
 }
 
 /// Writes the identity file durably, whole or not at all.
-pub(super) fn write_identity(file: &Path, identity: B256) -> Result<(), ExecutionError> {
-    let new = file.with_extension("new");
+pub(super) fn write_identity(folder: &Folder, identity: B256) -> Result<(), ExecutionError> {
     let text = format!("schema = {SCHEMA}\nidentity = {identity}\n");
-    let write = || {
-        let mut out = File::create(&new)?;
-        out.write_all(text.as_bytes())?;
-        out.sync_all()?;
-        fs::rename(&new, file)
-    };
-    write().map_err(|error: std::io::Error| {
-        ExecutionError::Storage(format!("{}: {error}", file.display()))
-    })?;
-    sync_folder(file)
+    folder
+        .replace(IDENTITY_FILE, text.as_bytes())
+        .map_err(|error| failed(&folder.file(IDENTITY_FILE), &error))
 }
 
-/// Makes a rename in the folder of `file` durable.
-fn sync_folder(file: &Path) -> Result<(), ExecutionError> {
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new("."));
-    File::open(folder)
-        .and_then(|folder| folder.sync_all())
-        .map_err(|error| ExecutionError::Storage(format!("{}: {error}", folder.display())))
-}
-
-fn refused(path: &Path, error: &std::io::Error) -> ExecutionError {
-    ExecutionError::Datadir(format!("{}: {error}", path.display()))
+fn in_use(path: &Path) -> ExecutionError {
+    ExecutionError::Datadir(format!(
+        "{} is in use by another process; stop it, or use another datadir",
+        path.display()
+    ))
 }
 
 /// Opens a database, with an answer for each way it can fail. redb may panic on a file that was
@@ -221,16 +193,13 @@ fn guarded(
         Ok(Ok(db)) => Ok(db),
         Err(_) => Err(damaged("the database cannot be read")),
         Ok(Err(DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch)) => {
-            Err(ExecutionError::Datadir(format!(
-                "{} is in use by another process; stop it, or use another datadir",
-                path.display()
-            )))
+            Err(in_use(path))
         }
         Ok(Err(DatabaseError::Storage(StorageError::Io(error)))) => match error.kind() {
             ErrorKind::InvalidData | ErrorKind::UnexpectedEof | ErrorKind::InvalidInput => {
                 Err(damaged(&error.to_string()))
             }
-            _ => Err(refused(path, &error)),
+            _ => Err(failed(path, &error)),
         },
         Ok(Err(DatabaseError::Storage(StorageError::Corrupted(what)))) => Err(damaged(&what)),
         Ok(Err(error @ DatabaseError::UpgradeRequired(_))) => Err(damaged(&error.to_string())),

@@ -33,7 +33,7 @@ impl Datadir {
     pub fn open(&self) -> Result<(Arc<ChainSpec>, Pipeline), ExitError> {
         let spec = Arc::new(load_spec(&self.chain)?);
         let (pipeline, _) = Pipeline::open(PipelineConfig {
-            datadir: self.datadir.clone(),
+            datadir: self.datadir.clone().into(),
             spec: spec.clone(),
             modules: causeway_bridge::modules(&spec),
             archive: self.archive,
@@ -51,7 +51,7 @@ impl Datadir {
             history_blocks: DEFAULT_HISTORY,
             cache_bytes: DEFAULT_CACHE_MIB << 20,
         };
-        Ok(Store::open(&causeway_execution::pipeline::store_path(&self.datadir), config)?)
+        Ok(Store::open(self.datadir.clone(), config)?)
     }
 }
 

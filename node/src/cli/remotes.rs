@@ -38,7 +38,7 @@ pub(super) fn settings(
         followed.push(RemoteSettings {
             da: causeway_da::open(&remote, &file.da)?,
             spec: Arc::new(remote),
-            datadir: datadir.join(DIR).join(name),
+            datadir: datadir.join(DIR).join(name).into(),
         });
     }
     for name in unfollowed(spec, &followed) {
@@ -52,7 +52,7 @@ pub(super) fn settings(
         followed.push(RemoteSettings {
             da: causeway_da::open(spec, own_da)?,
             spec: spec.clone(),
-            datadir: datadir.join(DIR).join("self"),
+            datadir: datadir.join(DIR).join("self").into(),
         });
     }
     Ok(followed)

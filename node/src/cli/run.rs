@@ -104,7 +104,7 @@ impl Run {
         let mut settings = Settings {
             da: causeway_da::open(&spec, &file.da)?,
             spec,
-            datadir: self.datadir.clone(),
+            datadir: self.datadir.clone().into(),
             role,
             clock: clock.clone(),
             sequencer_key,

@@ -10,7 +10,6 @@ mod submit;
 mod terms;
 mod verified;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -24,6 +23,7 @@ use causeway_consensus::Sequencer;
 use causeway_consensus::derive::Cursor;
 use causeway_consensus::mempool::{Limits, Mempool};
 use causeway_da::{DaBackend, DaError};
+use causeway_execution::disk::Folder;
 use causeway_execution::{ExecutionError, Pipeline, PipelineConfig};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{broadcast, watch};
@@ -48,8 +48,8 @@ const EVENTS: usize = 1024;
 pub struct Settings {
     /// The chain.
     pub spec: Arc<ChainSpec>,
-    /// Directory of the log, the store and the identity file.
-    pub datadir: PathBuf,
+    /// Folder of the log, the store and the identity file.
+    pub datadir: Folder,
     /// What the node does.
     pub role: Role,
     /// Data availability.
@@ -162,7 +162,7 @@ impl Node {
         let cursor = open_cursor(&pipeline)?;
         let member = spec.metalayer.directory.is_some();
         let verified =
-            member.then(|| VerifiedHead::open(&settings.datadir, &pipeline)).transpose()?;
+            member.then(|| VerifiedHead::open(settings.datadir, &pipeline)).transpose()?;
         let (abandoned, votes) = sort_records(&recovered.votes)?;
         let heads = watch::Sender::new(heads_of(&pipeline, cursor.as_deref(), 0));
         let node = Arc::new(Self {

@@ -1,11 +1,8 @@
 //! How far this node has checked what its chain says of other members: the verified head.
 
-use std::fs::{self, File};
-use std::io::Write;
-use std::path::{Path, PathBuf};
-
 use alloy_primitives::B256;
 use causeway_chainspec::{Anchor, BlockId};
+use causeway_execution::disk::{Folder, failed};
 use causeway_execution::pipeline::Snapshot;
 use causeway_execution::{ExecutionError, Pipeline};
 use parking_lot::Mutex;
@@ -26,7 +23,7 @@ const BATCH: u64 = 1024;
 
 /// The verified head and its file.
 pub(super) struct VerifiedHead {
-    path: PathBuf,
+    folder: Folder,
     state: Mutex<State>,
     /// Held by whoever moves the head.
     moving: Mutex<()>,
@@ -43,10 +40,10 @@ struct State {
 
 impl VerifiedHead {
     /// Reads the file of a datadir; without one nothing above block 0 is verified.
-    pub(super) fn open(datadir: &Path, pipeline: &Pipeline) -> Result<Self, ExecutionError> {
-        let path = datadir.join(FILE);
-        let (head, floor) = match fs::read_to_string(&path) {
-            Ok(text) => parse(&text).ok_or_else(|| {
+    pub(super) fn open(folder: Folder, pipeline: &Pipeline) -> Result<Self, ExecutionError> {
+        let path = folder.file(FILE);
+        let (head, floor) = match folder.disk().read(&path) {
+            Ok(bytes) => parse(&String::from_utf8_lossy(&bytes)).ok_or_else(|| {
                 ExecutionError::Damaged(format!(
                     "{} is not what this program writes; remove it to check all anchors again",
                     path.display()
@@ -55,29 +52,18 @@ impl VerifiedHead {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 (block_id(&pipeline.snapshot(), 0)?, 0)
             }
-            Err(error) => return Err(storage(&path, &error)),
+            Err(error) => return Err(failed(&path, &error)),
         };
         let state = Mutex::new(State { head, floor, held: None });
-        Ok(Self { path, state, moving: Mutex::default() })
+        Ok(Self { folder, state, moving: Mutex::default() })
     }
 
     /// Writes down where the head stands, whole or not at all: the file is renamed into place.
     fn save(&self, head: &BlockId, floor: u64) -> Result<(), ExecutionError> {
-        let draft = self.path.with_extension("tmp");
-        let write = || -> std::io::Result<()> {
-            let mut file = File::create(&draft)?;
-            writeln!(file, "{} {} {} {floor}", head.number, head.claim, head.hash)?;
-            file.sync_all()?;
-            fs::rename(&draft, &self.path)?;
-            let folder = self.path.parent().unwrap_or(Path::new("."));
-            File::open(folder)?.sync_all()
-        };
-        write().map_err(|error| storage(&self.path, &error))
+        let text = format!("{} {} {} {floor}\n", head.number, head.claim, head.hash);
+        let result = self.folder.replace(FILE, text.as_bytes());
+        result.map_err(|error| failed(&self.folder.file(FILE), &error))
     }
-}
-
-fn storage(path: &Path, error: &std::io::Error) -> ExecutionError {
-    ExecutionError::Storage(format!("{}: {error}", path.display()))
 }
 
 fn parse(text: &str) -> Option<(BlockId, u64)> {

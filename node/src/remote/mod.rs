@@ -6,13 +6,13 @@ mod tests;
 mod truth;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use causeway_chainspec::{ChainSpec, Clock};
 use causeway_consensus::mempool::Limits;
 use causeway_da::{DaBackend, DaError};
+use causeway_execution::disk::Folder;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -43,7 +43,7 @@ pub struct RemoteSettings {
     /// Its DA layer.
     pub da: Arc<dyn DaBackend>,
     /// Directory of the follower's own data.
-    pub datadir: PathBuf,
+    pub datadir: Folder,
 }
 
 /// Followers of a process by domain, shared by its nodes. A member whose own node runs in this

@@ -163,10 +163,10 @@ fn a_damaged_or_foreign_datadir_is_refused() {
     let error = Pipeline::open(config(dir.path())).err().unwrap();
     assert!(matches!(error, ExecutionError::Damaged(_)), "a lost log: {error}");
 
-    std::fs::remove_file(dir.path().join(STORE_FILE)).unwrap();
+    std::fs::remove_file(dir.path().join("state.redb")).unwrap();
     let error = Pipeline::open(config(dir.path())).err().unwrap();
     assert!(matches!(error, ExecutionError::Damaged(_)), "a lost store: {error}");
-    assert!(!dir.path().join(STORE_FILE).exists());
+    assert!(!dir.path().join("state.redb").exists());
     let text = std::fs::read_to_string(dir.path().join("identity")).unwrap();
     let ours = config(dir.path()).spec.identity().to_string();
     let other = text.replace(&ours, &B256::repeat_byte(1).to_string());

@@ -83,7 +83,7 @@ fn history_is_pruned_behind_the_window_a_little_at_a_time() {
 #[test]
 fn an_archive_tells_every_state_but_proves_only_the_window() {
     let config = StoreConfig { archive: true, ..config() };
-    let store = Store::with_backend(InMemoryBackend::new(), config).unwrap();
+    let store = Store::open(Faulty::new(0).folder("store"), config).unwrap();
     let mut chain = Chain::default();
     chain.grow(&store, 220, 20, 22);
     let heads = Batch { safe: Some(219), finalized: Some(219), ..Default::default() };

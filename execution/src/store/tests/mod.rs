@@ -19,9 +19,9 @@ use causeway_chainspec::{
     Tx, TxEnvelope, TxError,
 };
 use op_alloy_consensus::TxDeposit;
-use redb::backends::InMemoryBackend;
 
 use super::*;
+use crate::disk::Faulty;
 use crate::trie::{TrieReader, state_root};
 
 pub(super) const IDENTITY: B256 = B256::repeat_byte(0xca);
@@ -31,7 +31,7 @@ pub(super) fn config() -> StoreConfig {
 }
 
 pub(super) fn memory() -> Store {
-    Store::with_backend(InMemoryBackend::new(), config()).unwrap()
+    Store::open(Faulty::new(0).folder("store"), config()).unwrap()
 }
 
 /// xorshift64*: enough chance for tests, the same on every machine.

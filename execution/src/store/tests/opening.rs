@@ -24,7 +24,7 @@ fn a_store_is_the_same_after_it_is_opened_again() {
     chain.grow(&store, 5, 2, 31);
     let before = dump(&store);
     drop(store);
-    let mut store = open(&folder.path().join("state.redb")).unwrap();
+    let mut store = open(folder.path()).unwrap();
     assert_eq!(dump(&store), before);
     store.verify().unwrap();
     assert!(store.check_pages().unwrap());
@@ -162,6 +162,6 @@ fn a_file_that_cannot_be_written_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let blocked = folder.path().join("file");
     OpenOptions::new().create(true).truncate(true).write(true).open(&blocked).unwrap();
-    let text = refused(Store::open(&blocked.join("datadir/state.redb"), config()));
+    let text = refused(Store::open(blocked.join("datadir"), config()));
     assert!(text.contains("file"), "{text}");
 }

@@ -56,7 +56,7 @@ fn an_unwound_store_is_as_if_the_blocks_had_never_been() {
     for archive in [false, true] {
         for seed in 0..12 {
             let config = StoreConfig { archive, ..config() };
-            let store = Store::with_backend(InMemoryBackend::new(), config).unwrap();
+            let store = Store::open(Faulty::new(0).folder("store"), config).unwrap();
             let mut chain = Chain::default();
             chain.grow(&store, 1 + seed as usize, 3, seed);
             let before = dump(&store);

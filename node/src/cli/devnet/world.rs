@@ -172,7 +172,7 @@ fn follow(
         all.push(RemoteSettings {
             spec: member.spec.clone(),
             da: da_client(&member.spec, url)?,
-            datadir: options.dir.join(remotes::DIR).join(member.name),
+            datadir: options.dir.join(remotes::DIR).join(member.name).into(),
         });
     }
     Ok(all)
@@ -216,7 +216,7 @@ async fn start_node(
         if is_sequencer { (Role::Sequencer, "sequencer") } else { (Role::Full, "full") };
     let settings = Settings {
         spec: member.spec.clone(),
-        datadir: member.dir.join(name),
+        datadir: member.dir.join(name).into(),
         role,
         da: da_client(&member.spec, da_url)?,
         clock: world.clock.clone(),

@@ -1,5 +1,6 @@
 //! The verified head survives restarts, and follows unwinds.
 
+use std::fs;
 use std::sync::Arc;
 
 use causeway_chainspec::spec::presets::{Keys, devnet_chain};
@@ -64,7 +65,7 @@ impl Chain {
     }
 
     fn verified(&self) -> VerifiedHead {
-        VerifiedHead::open(self.dir.path(), &self.pipeline).unwrap()
+        VerifiedHead::open(self.dir.path().into(), &self.pipeline).unwrap()
     }
 }
 
@@ -96,7 +97,7 @@ fn it_follows_the_safe_head_and_is_there_after_a_restart() {
     assert_eq!((state.head.number, state.floor), (3, 1));
     let text = fs::read_to_string(chain.dir.path().join(FILE)).unwrap();
     assert_eq!(*chain.verified().state.lock(), state, "{text}");
-    assert!(!chain.dir.path().join("verified.tmp").exists());
+    assert!(!chain.dir.path().join("verified.new").exists());
 }
 
 #[test]
@@ -156,7 +157,7 @@ fn it_goes_back_with_the_chain() {
     let mut short = Chain::new();
     short.block(100);
     short.heads(1, 1);
-    let verified = VerifiedHead { path: short.dir.path().join(FILE), ..verified };
+    let verified = VerifiedHead { folder: short.dir.path().into(), ..verified };
     assert_eq!(verified.to(&short), 1);
 }
 
@@ -171,7 +172,7 @@ fn a_file_that_is_no_head_is_refused() {
         ["", "\n", text.trim_end(), &text[1..], &text.replace(' ', "  "), &format!("{text}1\n")]
     {
         fs::write(&path, bad).unwrap();
-        let result = VerifiedHead::open(chain.dir.path(), &chain.pipeline);
+        let result = VerifiedHead::open(chain.dir.path().into(), &chain.pipeline);
         assert!(matches!(result, Err(ExecutionError::Damaged(_))), "{bad:?}");
     }
 }
