@@ -227,7 +227,7 @@ impl Pipeline {
             #[cfg(test)]
             hold: Default::default(),
         });
-        let persist = Persist::start(core.clone())?;
+        let persist = Persist::start(core.clone(), datadir.disk().in_step())?;
         let pipeline = Self { persist, core, writer: Mutex::new(()) };
         let recovered = pipeline.replay()?;
         Ok((pipeline, recovered))

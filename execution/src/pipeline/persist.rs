@@ -1,11 +1,13 @@
-//! The thread that carries committed blocks from memory into the store, many at a time.
+//! Carries committed blocks from memory into the store, many at a time: a thread of its own.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use alloy_primitives::Bytes;
+use parking_lot::Mutex;
 
 use super::recover::still_needed;
 use super::{Core, snapshot::Picture};
@@ -45,16 +47,70 @@ pub(super) struct Job {
     pub(super) offset: u64,
 }
 
+/// What changes are handed to.
+pub(super) enum Persist {
+    Beside(Beside),
+    /// For disks that want one order of operations: the caller writes what waits.
+    InStep(Arc<Core>, Mutex<VecDeque<Job>>),
+}
+
+impl Persist {
+    pub(super) fn start(core: Arc<Core>, in_step: bool) -> Result<Self, ExecutionError> {
+        if in_step {
+            return Ok(Self::InStep(core, Mutex::default()));
+        }
+        Ok(Self::Beside(Beside::start(core)?))
+    }
+
+    /// Hands a change over; waits while too many do.
+    pub(super) fn send(&self, change: Change, offset: u64) -> Result<(), ExecutionError> {
+        let job = Job { change, offset };
+        match self {
+            Self::Beside(thread) => thread.send(job),
+            Self::InStep(core, queue) => {
+                let mut queue = queue.lock();
+                queue.push_back(job);
+                if queue.len() < QUEUE { Ok(()) } else { write_all(core, &mut queue) }
+            }
+        }
+    }
+
+    /// Waits until everything handed over is in the store.
+    pub(super) fn flush(&self) -> Result<(), ExecutionError> {
+        match self {
+            Self::Beside(_) => {
+                let (reply, answer) = sync_channel(1);
+                self.send(Change::Flush(reply), 0)?;
+                answer.recv().map_err(|_| stopped())
+            }
+            Self::InStep(core, queue) => write_all(core, &mut queue.lock()),
+        }
+    }
+}
+
+fn write_all(core: &Core, queue: &mut VecDeque<Job>) -> Result<(), ExecutionError> {
+    core.healthy()?;
+    while !queue.is_empty() {
+        let mut gathered = Gathered::new(core.picture().base.number);
+        queue.drain(..queue.len().min(BATCH)).for_each(|job| gathered.add(job));
+        if let Err(error) = gathered.write(core) {
+            core.fail(error.to_string());
+            return Err(stopped());
+        }
+    }
+    Ok(())
+}
+
 /// Handle of the thread.
-pub(super) struct Persist {
+pub(super) struct Beside {
     jobs: Option<SyncSender<Job>>,
     /// Raised to leave what waits to the log and the next start.
     abandon: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Persist {
-    pub(super) fn start(core: Arc<Core>) -> Result<Self, ExecutionError> {
+impl Beside {
+    fn start(core: Arc<Core>) -> Result<Self, ExecutionError> {
         let (jobs, inbox) = sync_channel(QUEUE);
         let abandon = Arc::new(AtomicBool::new(false));
         let seen = abandon.clone();
@@ -65,21 +121,13 @@ impl Persist {
         Ok(Self { jobs: Some(jobs), abandon, thread: Some(thread) })
     }
 
-    /// Hands a change over; waits while too many do.
-    pub(super) fn send(&self, change: Change, offset: u64) -> Result<(), ExecutionError> {
+    fn send(&self, job: Job) -> Result<(), ExecutionError> {
         let jobs = self.jobs.as_ref().expect("only dropping takes it");
-        jobs.send(Job { change, offset }).map_err(|_| stopped())
-    }
-
-    /// Waits until everything handed over is in the store.
-    pub(super) fn flush(&self) -> Result<(), ExecutionError> {
-        let (reply, answer) = sync_channel(1);
-        self.send(Change::Flush(reply), 0)?;
-        answer.recv().map_err(|_| stopped())
+        jobs.send(job).map_err(|_| stopped())
     }
 }
 
-impl Drop for Persist {
+impl Drop for Beside {
     fn drop(&mut self) {
         self.abandon.store(true, Ordering::Relaxed);
         self.jobs = None;

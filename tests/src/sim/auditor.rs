@@ -20,7 +20,7 @@ pub(super) struct Auditor {
 
 impl Auditor {
     pub(super) fn new(spec: &Arc<ChainSpec>) -> eyre::Result<Self> {
-        let (pipeline, _) = Storage::calm()?.pipeline(spec)?;
+        let (pipeline, _) = Storage::new(0).pipeline(spec)?;
         let genesis = pipeline.snapshot().block(0)?.context("genesis")?;
         let blocks = HashMap::from([(genesis.claim_hash, genesis)]);
         let alloc = spec.genesis.alloc.keys().copied();
@@ -50,7 +50,7 @@ impl Auditor {
         inv11_nonces(&*before, &*after)?;
         if !block.txs.is_empty() {
             let holders = touched.union(&self.genesis).copied();
-            inv11_supply(&*after, holders, block.header.number)?;
+            inv11_supply(&*after, holders, block)?;
         }
         Ok(())
     }
@@ -111,13 +111,18 @@ fn inv11_nonces(before: &dyn StateReader, after: &dyn StateReader) -> eyre::Resu
 fn inv11_supply(
     state: &dyn StateReader,
     holders: impl Iterator<Item = Address>,
-    number: u64,
+    block: &Block,
 ) -> eyre::Result<()> {
     let mut held = U256::ZERO;
     for holder in holders {
         held += state.account(holder)?.map_or(U256::ZERO, |account| account.balance);
     }
     let supply = system::supply(state)?;
-    ensure!(held == supply, "INV-11: after block {number} accounts hold {held} of {supply} wei");
+    ensure!(
+        held == supply,
+        "INV-11: after block {} accounts hold {held} of {supply} wei: {:?}",
+        block.header.number,
+        block.txs
+    );
     Ok(())
 }

@@ -210,6 +210,12 @@ impl Sim {
     /// Power fails in the middle of what a node does next.
     async fn cut(&mut self) -> eyre::Result<()> {
         let at = self.busy();
+        if self.rng.percent(20) {
+            self.peers[at].kill()?;
+            self.peers[at].storage.lose_power();
+            self.seen.hurts += 1;
+            return self.fall(at);
+        }
         let ops = self.rng.below(12);
         self.peers[at].storage.cut_after(ops);
         self.works(at).await?;
@@ -219,8 +225,8 @@ impl Sim {
     /// The disk gives an error, once, in the middle of what a node does next.
     async fn disk_error(&mut self) -> eyre::Result<()> {
         let at = self.busy();
-        let (ops, full) = (self.rng.below(12), self.rng.percent(50));
-        self.peers[at].storage.fail_after(ops, full);
+        let ops = self.rng.below(12);
+        self.peers[at].storage.fail_after(ops);
         self.works(at).await?;
         self.ends(at)
     }
@@ -273,7 +279,7 @@ impl Sim {
         self.fresh += 1;
         let name = format!("fresh-{}", self.fresh);
         let seed = self.rng.number();
-        self.peers.push(Peer::new(&name, Role::Full, false, &self.common, seed)?);
+        self.peers.push(Peer::new(&name, Role::Full, false, &self.common, seed));
         self.wires.push(<_>::default());
         let at = self.peers.len() - 1;
         self.start(at)?;

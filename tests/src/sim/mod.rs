@@ -124,14 +124,13 @@ impl Sim {
             da: Arc::new(MemoryDa::new(config)),
             clock: Arc::new(ManualClock::new(GENESIS_MS + 1000)),
             pool: setup.pool,
-            segment_bytes: setup.segment_bytes,
             spec: spec.clone(),
         };
         let mut peers =
-            vec![Peer::new("sequencer", Role::Sequencer, false, &common, rng.number())?];
+            vec![Peer::new("sequencer", Role::Sequencer, false, &common, rng.number())];
         for (at, follower) in setup.followers.iter().enumerate() {
             let name = format!("full-{at}");
-            peers.push(Peer::new(&name, Role::Full, follower.feed, &common, rng.number())?);
+            peers.push(Peer::new(&name, Role::Full, follower.feed, &common, rng.number()));
         }
         Ok(Self {
             txs: Txs::new(rng.number(), spec.chain_id, setup.vm),
@@ -184,7 +183,8 @@ impl Sim {
                 let ids = [heads.latest, heads.safe, heads.finalized].map(|id| (id.number, id.hash));
                 let name = &self.peers[at].name;
                 if !news.is_empty() {
-                    self.trace.lock().note(format!("{name} is at {ids:?}"));
+                    let ops = self.peers[at].storage.ops();
+                    self.trace.lock().note(format!("{name} is at {ids:?} by {ops} ops"));
                 }
             }
             if at == 0 {

@@ -18,7 +18,7 @@ use causeway_node::node::{Node, NodeError, Settings};
 use causeway_node::rpc::backend::SubmitError;
 use parking_lot::Mutex;
 
-use super::storage::Storage;
+use super::storage::{CACHE_BYTES, Storage};
 use crate::clock::ManualClock;
 use crate::keys;
 
@@ -144,7 +144,6 @@ pub(super) struct Common {
     pub(super) da: Arc<MemoryDa>,
     pub(super) clock: Arc<ManualClock>,
     pub(super) pool: Limits,
-    pub(super) segment_bytes: u64,
 }
 
 impl Common {
@@ -181,22 +180,22 @@ impl Peer {
         feed: bool,
         common: &Common,
         seed: u64,
-    ) -> eyre::Result<Self> {
+    ) -> Self {
         let clock = SkewedClock { right: common.clock.clone(), off_ms: AtomicI64::new(0) };
         let line = Line { da: common.da.clone(), state: Mutex::default() };
-        Ok(Self {
+        Self {
             name: name.to_owned(),
             role,
             feed,
             clock: Arc::new(clock),
             line: Arc::new(line),
-            storage: Storage::faulty(seed)?,
+            storage: Storage::new(seed),
             pool: common.pool,
             node: None,
             chain: Vec::new(),
             finalized: None,
             down_for: 0,
-        })
+        }
     }
 
     /// Whether it makes blocks.
@@ -221,7 +220,7 @@ impl Peer {
             pool: common.pool,
             archive: false,
             history_blocks: 1024,
-            cache_bytes: 4 << 20,
+            cache_bytes: CACHE_BYTES,
         })?;
         self.node = Some(node);
         self.down_for = 0;

@@ -101,8 +101,6 @@ pub(super) struct Setup {
     pub(super) followers: Vec<Follower>,
     pub(super) steps: u64,
     pub(super) pool: Limits,
-    /// Bytes after which the log begins a new segment.
-    pub(super) segment_bytes: u64,
     /// Share of starts in which power fails again, percent.
     pub(super) cuts: u64,
     /// Share of feed messages that are lost, damaged or come twice, percent each.
@@ -128,7 +126,6 @@ impl Setup {
             followers: (0..1 + rng.below(3)).map(|_| Follower { feed: rng.percent(65) }).collect(),
             steps: 60 + rng.below(90),
             pool: if rng.percent(25) { small } else { Limits::default() },
-            segment_bytes: *rng.pick(&[4 << 10, 16 << 10, 64 << 20]),
             feed_faults: if faulty_feed { [(); 3].map(|()| rng.below(25)) } else { [0; 3] },
             cuts: if weights.iter().any(|(action, _)| *action == Action::Cut) { 40 } else { 0 },
             weights,

@@ -1,39 +1,36 @@
 //! The disk under one simulated node.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use causeway_chainspec::ChainSpec;
-use causeway_execution::{Pipeline, PipelineConfig, pipeline::Recovered};
-use tempfile::TempDir;
+use causeway_execution::disk::{Disk, Fault, Faulty, Folder};
+use causeway_execution::pipeline::Recovered;
+use causeway_execution::{Pipeline, PipelineConfig};
 
-/// A disk that can be told to fail.
+use crate::txs::Rng;
+
+/// Where the datadir lies.
+const DATADIR: &str = "/datadir";
+/// Cache of a simulated store, bytes.
+pub(super) const CACHE_BYTES: usize = 4 << 20;
+
+/// A disk in memory that can be told to fail.
 pub(super) struct Storage {
-    dir: TempDir,
+    disk: Faulty,
+    rng: Rng,
+    /// The fault that is armed is a loss of power.
+    cut: bool,
 }
 
 impl Storage {
-    /// A disk that does what it is told.
-    pub(super) fn calm() -> eyre::Result<Self> {
-        Ok(Self { dir: TempDir::new()? })
+    /// An empty disk whose faults follow from a seed.
+    pub(super) fn new(seed: u64) -> Self {
+        Self { disk: Faulty::in_step(seed), rng: Rng::new(seed), cut: false }
     }
 
-    /// A disk whose faults follow from a seed.
-    pub(super) fn faulty(_seed: u64) -> eyre::Result<Self> {
-        Self::calm()
-    }
-
-    /// Power fails after so many operations.
-    pub(super) fn cut_after(&mut self, _ops: u64) {}
-
-    /// An operation fails after so many: no space, or an error of the medium.
-    pub(super) fn fail_after(&mut self, _ops: u64, _full: bool) {}
-
-    /// Power is on, and no fault is armed.
-    pub(super) fn right(&mut self) {}
-
-    pub(super) fn datadir(&self) -> PathBuf {
-        self.dir.path().to_path_buf()
+    /// Where the node's files lie.
+    pub(super) fn datadir(&self) -> Folder {
+        self.disk.folder(DATADIR)
     }
 
     /// A pipeline of a chain on it.
@@ -44,12 +41,56 @@ impl Storage {
             modules: Vec::new(),
             archive: false,
             history_blocks: 1024,
-            cache_bytes: 4 << 20,
+            cache_bytes: CACHE_BYTES,
         })?)
     }
 
-    /// Whether it gave an error or lost its power since it was set right.
+    /// Power fails in the middle of an operation, after so many others.
+    pub(super) fn cut_after(&mut self, ops: u64) {
+        self.arm(ops, Fault::Cut);
+    }
+
+    /// The medium or its space fails at an operation, after so many others.
+    pub(super) fn fail_after(&mut self, ops: u64) {
+        let faults = [Fault::ErrorOnce, Fault::ErrorForEver, Fault::Full, Fault::Short];
+        let fault = *self.rng.pick(&faults);
+        self.arm(ops, fault);
+    }
+
+    fn arm(&mut self, ops: u64, fault: Fault) {
+        self.cut = fault == Fault::Cut;
+        self.disk.fail_at(self.disk.ops() + 1 + ops, fault);
+    }
+
+    /// Whether the fault that was armed came about.
     pub(super) fn hurt(&self) -> bool {
-        false
+        self.disk.failed()
+    }
+
+    /// Power fails now. Nobody may use the disk.
+    pub(super) fn lose_power(&mut self) {
+        self.disk = self.disk.after_cut(self.rng.number());
+    }
+
+    /// Sets everything right: no fault is armed, and after one the disk is as it is found then.
+    pub(super) fn right(&mut self) {
+        if !self.hurt() {
+            // No run has so many operations.
+            self.disk.fail_at(u64::MAX, Fault::ErrorOnce);
+        } else if self.cut || self.rng.percent(50) {
+            self.lose_power();
+        } else {
+            self.disk = self.disk.after_kill(self.rng.number());
+        }
+    }
+
+    /// Operations so far: a run that is the same does the same.
+    pub(super) fn ops(&self) -> u64 {
+        self.disk.ops()
+    }
+
+    /// Segments of the log.
+    pub(super) fn log_segments(&self) -> std::io::Result<usize> {
+        Ok(self.disk.list(self.datadir().folder("log").path())?.len())
     }
 }
