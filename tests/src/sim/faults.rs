@@ -286,7 +286,9 @@ impl Sim {
         self.sync(at, u64::MAX).await?;
         let touched = self.txs.touched();
         self.checker.after(&mut self.peers[at], &|| touched.clone())?;
-        if let Some(node) = &self.peers[at].node {
+        let node = self.peers[at].node.as_ref();
+        // Its line may have been down.
+        if let Some(node) = node.filter(|node| node.cursor().is_some()) {
             self.checker.whole_chain(node, &self.common.da).await?;
         }
         let mut peer = self.peers.pop().context("it was just added")?;

@@ -240,11 +240,6 @@ impl Peer {
         self.storage.hurt()
     }
 
-    /// INV-9: the log does not keep what is in the store.
-    pub(super) fn inv9_log_is_truncated(&self) -> eyre::Result<()> {
-        Ok(())
-    }
-
     /// INV-10 for failures: each is of a documented kind, and our own failures have a cause.
     pub(super) fn fate(&self, error: &NodeError) -> eyre::Result<Fate> {
         match error {

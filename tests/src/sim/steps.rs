@@ -265,9 +265,9 @@ impl Sim {
         self.note(format!("{} flushed: {}", self.peers[at].name, flushed.is_ok()));
         if let Err(error) = flushed {
             let fate = self.peers[at].fate(&error.into())?;
-            self.settle(at, "flush", &fate)?;
+            return self.settle(at, "flush", &fate);
         }
-        Ok(())
+        self.checker.inv9_log_is_truncated(&self.peers[at])
     }
 
     async fn force(&mut self) -> eyre::Result<()> {

@@ -89,8 +89,9 @@ impl Storage {
         self.disk.ops()
     }
 
-    /// Segments of the log.
-    pub(super) fn log_segments(&self) -> std::io::Result<usize> {
-        Ok(self.disk.list(self.datadir().folder("log").path())?.len())
+    /// Segments of the log, and the size at which a new one is begun.
+    pub(super) fn log_segments(&self) -> std::io::Result<(u64, u64)> {
+        let log = self.datadir().folder("log");
+        Ok((self.disk.list(log.path())?.len() as u64, self.disk.segment_bytes()))
     }
 }
