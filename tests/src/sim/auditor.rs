@@ -24,7 +24,9 @@ impl Auditor {
         let genesis = pipeline.snapshot().block(0)?.context("genesis")?;
         let blocks = HashMap::from([(genesis.claim_hash, genesis)]);
         let alloc = spec.genesis.alloc.keys().copied();
-        Ok(Self { pipeline, blocks, genesis: alloc.chain([spec.fees.recipient]).collect() })
+        // A contract that is called without data takes address 0 from it.
+        let others = [spec.fees.recipient, Address::ZERO];
+        Ok(Self { pipeline, blocks, genesis: alloc.chain(others).collect() })
     }
 
     /// A block by claim hash, if any node ever had it.

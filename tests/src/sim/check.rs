@@ -8,6 +8,7 @@ use alloy_primitives::{Address, B256, Bytes};
 use causeway_chainspec::{Block, BlockId, ChainSpec, Claim, DaRef, SealTuple, Tx};
 use causeway_consensus::lane;
 use causeway_consensus::mempool::DropReason;
+use causeway_consensus::rules::History;
 use causeway_da::DaBackend;
 use causeway_da::memory::MemoryDa;
 use causeway_node::node::Node;
@@ -237,7 +238,41 @@ impl Checker {
             }
             parent = BlockId { number, claim: block.claim_hash, hash: block.hash };
         }
+        self.inv2_in_time(node, da).await?;
         Ok(taken.len())
+    }
+
+    /// INV-2 by a model of the clocks: what a DA block made safe was in time there, or derivation
+    /// made it; and nothing safe is older than the floor.
+    async fn inv2_in_time(&self, node: &Node, da: &MemoryDa) -> eyre::Result<()> {
+        let clocks = &self.spec.sequencer;
+        let snapshot = node.pipeline().snapshot();
+        let to = node.cursor().context("derivation began")?.da.height;
+        let mut time_ms = da.read(1).await?.time_ms;
+        let (mut floor_ms, mut safe) = (time_ms.saturating_sub(clocks.window_ms), 0);
+        for height in 1..=to {
+            let block = da.read(height).await?;
+            let gap = block.time_ms.saturating_sub(time_ms);
+            time_ms = time_ms.max(block.time_ms);
+            let raised = floor_ms + 2 * gap.min(clocks.window_ms / 8);
+            floor_ms = raised.min(time_ms.saturating_sub(clocks.window_ms));
+            let record = node.derived_at(height)?.context("a record of each DA block")?;
+            let mut last_ms = 0;
+            for number in safe + 1..=record.safe_number {
+                let claim = snapshot.block(number)?.context("a safe block")?.plan.claim.clone();
+                let derived = claim.cut.da == block.da && snapshot.seal(number)?.is_none();
+                let in_time = (floor_ms..=time_ms + clocks.drift_ms).contains(&claim.time_ms);
+                ensure!(derived || in_time, "INV-2: block {number} is not in time at {height}");
+                last_ms = claim.time_ms;
+            }
+            if record.safe_number == safe {
+                let head = snapshot.block(safe)?.context("the safe head")?;
+                last_ms = head.plan.claim.time_ms;
+            }
+            ensure!(last_ms >= floor_ms, "INV-2: at {height} block {safe} is below the floor");
+            safe = record.safe_number;
+        }
+        Ok(())
     }
 
     /// The lane by a model of its own: every entry that fits, unless those before it fill a window.

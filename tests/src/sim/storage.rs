@@ -18,14 +18,16 @@ pub(super) const CACHE_BYTES: usize = 4 << 20;
 pub(super) struct Storage {
     disk: Faulty,
     rng: Rng,
-    /// The fault that is armed is a loss of power.
-    cut: bool,
+    /// After the fault that is armed, the machine starts again and not the process alone: what was
+    /// not synced may be gone. So after a failed sync, too, or what the system still shows of a file
+    /// and the disk never got would be a trap for the next loss of power.
+    reboots: bool,
 }
 
 impl Storage {
     /// An empty disk whose faults follow from a seed.
     pub(super) fn new(seed: u64) -> Self {
-        Self { disk: Faulty::in_step(seed), rng: Rng::new(seed), cut: false }
+        Self { disk: Faulty::in_step(seed), rng: Rng::new(seed), reboots: false }
     }
 
     /// Where the node's files lie.
@@ -58,7 +60,7 @@ impl Storage {
     }
 
     fn arm(&mut self, ops: u64, fault: Fault) {
-        self.cut = fault == Fault::Cut;
+        self.reboots = matches!(fault, Fault::Cut | Fault::ErrorOnce | Fault::ErrorForEver);
         self.disk.fail_at(self.disk.ops() + 1 + ops, fault);
     }
 
@@ -77,7 +79,7 @@ impl Storage {
         if !self.hurt() {
             // No run has so many operations.
             self.disk.fail_at(u64::MAX, Fault::ErrorOnce);
-        } else if self.cut || self.rng.percent(50) {
+        } else if self.reboots || self.rng.percent(50) {
             self.lose_power();
         } else {
             self.disk = self.disk.after_kill(self.rng.number());
