@@ -31,7 +31,8 @@ impl Sim {
 
     /// Puts a message on a node's wire, as reliable as the seed says.
     fn put(&mut self, at: usize, bytes: Bytes) {
-        let [lost, damaged, doubled] = self.setup.feed_faults.map(|share| !self.healed && self.rng.percent(share));
+        let [lost, damaged, doubled] =
+            self.setup.feed_faults.map(|share| !self.healed && self.rng.percent(share));
         if lost {
             return;
         }
@@ -114,8 +115,7 @@ impl Sim {
 
     /// A node subscribes to the feed anew: it gets every block above its own newest.
     pub(super) fn follow(&mut self, at: usize) -> eyre::Result<()> {
-        let (Some(node), Some(source)) =
-            (self.peers[at].node.clone(), self.peers[0].node.clone())
+        let (Some(node), Some(source)) = (self.peers[at].node.clone(), self.peers[0].node.clone())
         else {
             return Ok(());
         };

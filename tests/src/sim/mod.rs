@@ -126,8 +126,7 @@ impl Sim {
             pool: setup.pool,
             spec: spec.clone(),
         };
-        let mut peers =
-            vec![Peer::new("sequencer", Role::Sequencer, false, &common, rng.number())];
+        let mut peers = vec![Peer::new("sequencer", Role::Sequencer, false, &common, rng.number())];
         for (at, follower) in setup.followers.iter().enumerate() {
             let name = format!("full-{at}");
             peers.push(Peer::new(&name, Role::Full, follower.feed, &common, rng.number()));
@@ -180,7 +179,8 @@ impl Sim {
             let news = self.checker.after(&mut self.peers[at], &|| txs.touched())?;
             if let Some(node) = &self.peers[at].node {
                 let heads = *node.heads().borrow();
-                let ids = [heads.latest, heads.safe, heads.finalized].map(|id| (id.number, id.hash));
+                let ids =
+                    [heads.latest, heads.safe, heads.finalized].map(|id| (id.number, id.hash));
                 let name = &self.peers[at].name;
                 if !news.is_empty() {
                     let ops = self.peers[at].storage.ops();
@@ -230,11 +230,7 @@ pub fn run(seed: u64, most_steps: u64) -> eyre::Result<Outcome> {
 
 /// Runs seeds on so many threads, each with a runtime of its own, and stops at the first that
 /// fails.
-pub fn run_all(
-    seeds: std::ops::Range<u64>,
-    most_steps: u64,
-    threads: usize,
-) -> eyre::Result<Seen> {
+pub fn run_all(seeds: std::ops::Range<u64>, most_steps: u64, threads: usize) -> eyre::Result<Seen> {
     let next = AtomicU64::new(seeds.start);
     let failed = AtomicBool::new(false);
     let total = Mutex::new(Seen::default());

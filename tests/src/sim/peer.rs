@@ -174,13 +174,7 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    pub(super) fn new(
-        name: &str,
-        role: Role,
-        feed: bool,
-        common: &Common,
-        seed: u64,
-    ) -> Self {
+    pub(super) fn new(name: &str, role: Role, feed: bool, common: &Common, seed: u64) -> Self {
         let clock = SkewedClock { right: common.clock.clone(), off_ms: AtomicI64::new(0) };
         let line = Line { da: common.da.clone(), state: Mutex::default() };
         Self {

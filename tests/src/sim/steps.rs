@@ -223,8 +223,7 @@ impl Sim {
     pub(super) fn da_block(&mut self, gap_ms: u64) {
         self.common.clock.advance(gap_ms);
         let da = self.common.da.produce(self.common.clock.now_ms());
-        self.final_height =
-            self.final_height.max(da.height.saturating_sub(self.setup.final_depth));
+        self.final_height = self.final_height.max(da.height.saturating_sub(self.setup.final_depth));
         self.note(format!("da block {} {}", da.height, da.hash));
     }
 
