@@ -126,14 +126,25 @@ impl MemoryDa {
     /// `keep` says of (height, bytes), blobs and forced entries alike. The rest is gone. Goes below
     /// the final block if told to: then the layer broke its word.
     pub fn reorg(&self, depth: usize, keep: impl Fn(u64, &Bytes) -> bool) {
+        self.rewrite(depth, |block| {
+            let height = block.da.height;
+            block.blobs.retain(|blob| keep(height, blob));
+            block.forced.retain(|entry| keep(height, entry));
+            true
+        });
+    }
+
+    /// As [`MemoryDa::reorg`], with any change of what the blocks hold and of their times, from the
+    /// oldest on; from the first of which `change` says false, they are gone.
+    pub fn rewrite(&self, depth: usize, mut change: impl FnMut(&mut DaBlock) -> bool) {
         let mut state = self.state.lock();
         let first = state.blocks.len().saturating_sub(depth).max(1);
         let old = state.blocks.split_off(first);
         state.reorgs += 1;
         for mut block in old {
-            let height = block.da.height;
-            block.blobs.retain(|blob| keep(height, blob));
-            block.forced.retain(|entry| keep(height, entry));
+            if !change(&mut block) {
+                break;
+            }
             state.append(block.time_ms, block.blobs, block.forced);
         }
     }
@@ -146,6 +157,11 @@ impl MemoryDa {
     /// Sets the price of a byte.
     pub fn set_fee(&self, wei_per_byte: u128) {
         self.state.lock().wei_per_byte = wei_per_byte;
+    }
+
+    /// Height of the newest block, whatever faults are on.
+    pub fn height(&self) -> u64 {
+        self.state.lock().blocks.len() as u64 - 1
     }
 
     /// How many blobs wait for a block.

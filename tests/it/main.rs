@@ -19,6 +19,7 @@ mod modules;
 mod remotes;
 mod reorgs;
 mod seams;
+mod sim;
 mod spans;
 mod tidy;
 mod unwind;

@@ -6,14 +6,16 @@ use std::sync::Arc;
 use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_signer::SignerSync;
 use alloy_signer_local::PrivateKeySigner;
+use causeway_chainspec::spec::presets::{Keys, devnet_chain};
+use causeway_chainspec::spec::{Inputs, parse};
 use causeway_chainspec::{
-    Account, Block, BlockBody, Claim, Clock, Heads, Seal, SealTuple, Span, SpanBlock,
+    Account, Block, BlockBody, ChainSpec, Claim, Clock, Heads, Seal, SealTuple, Span, SpanBlock,
 };
 use causeway_da::codec::{self, EncodeOptions};
-use causeway_da::memory::{MemoryConfig, MemoryDa};
 use causeway_node::node::{Applied, Fed, Node, NodeError};
-use eyre::{ContextCompat, ensure};
+use eyre::{ContextCompat, ensure, eyre};
 
+use crate::clock::ManualClock;
 use crate::keys;
 use crate::txs::{Draft, Form};
 use crate::world::{GENESIS_MS, World, chain_of};
@@ -28,22 +30,8 @@ pub const DRIFT_MS: u64 = 4_000;
 impl World {
     /// A chain whose clocks are short, on a layer where a block is final under so many others.
     pub fn quick(vm: &str, final_depth: u64) -> eyre::Result<Self> {
-        let mut world = Self::with_spec(vm, |text| {
-            let short = text
-                .replace("window = \"10m\"", "window = \"40s\"")
-                .replace("drift = \"1m\"", "drift = \"4s\"")
-                .replace("forced_delay = \"1m\"", "forced_delay = \"10s\"");
-            assert_ne!(short, text, "the devnet's spec has other clocks than this test knows");
-            short
-        })?;
-        let clocks = &world.spec.sequencer;
-        ensure!(clocks.window_ms == WINDOW_MS, "window {}", clocks.window_ms);
-        ensure!(clocks.forced_delay_ms == FORCED_DELAY_MS, "delay {}", clocks.forced_delay_ms);
-        ensure!(clocks.drift_ms == DRIFT_MS, "drift {}", clocks.drift_ms);
-        let config =
-            MemoryConfig { genesis_time_ms: GENESIS_MS, final_depth, ..MemoryConfig::default() };
-        world.da = Arc::new(MemoryDa::new(config));
-        Ok(world)
+        let clock = ManualClock::new(GENESIS_MS + 1000);
+        Self::of(Arc::new(quick_spec(vm)?), Arc::new(clock), final_depth)
     }
 
     /// One DA block of what was submitted, derived by these nodes.
@@ -139,6 +127,23 @@ impl World {
     }
 }
 
+/// The devnet's spec with short clocks.
+pub fn quick_spec(vm: &str) -> eyre::Result<ChainSpec> {
+    let text = devnet_chain("world", 901, vm, Keys::DEV, GENESIS_MS);
+    let short = text
+        .replace("window = \"10m\"", "window = \"40s\"")
+        .replace("drift = \"1m\"", "drift = \"4s\"")
+        .replace("forced_delay = \"1m\"", "forced_delay = \"10s\"");
+    ensure!(short != text, "the devnet's spec has other clocks than this test knows");
+    let (spec, _warnings) =
+        parse(&short, &Inputs::NONE).map_err(|invalid| eyre!("spec: {invalid}"))?;
+    let clocks = &spec.sequencer;
+    ensure!(clocks.window_ms == WINDOW_MS, "window {}", clocks.window_ms);
+    ensure!(clocks.forced_delay_ms == FORCED_DELAY_MS, "delay {}", clocks.forced_delay_ms);
+    ensure!(clocks.drift_ms == DRIFT_MS, "drift {}", clocks.drift_ms);
+    Ok(spec)
+}
+
 /// A seal over a claim by any key.
 pub fn seal_by(world: &World, claim: &Claim, key: &PrivateKeySigner) -> Seal {
     let tuple = SealTuple {
@@ -160,6 +165,14 @@ pub fn seeds(usual: u64) -> std::ops::Range<u64> {
     };
     let first: u64 = number("CAUSEWAY_SEED", 0);
     first..first + number("CAUSEWAY_CASES", usual)
+}
+
+/// As [`seeds`], for a limit: `CAUSEWAY_STEPS`, or so many.
+pub fn steps(usual: u64) -> u64 {
+    match std::env::var("CAUSEWAY_STEPS") {
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("CAUSEWAY_STEPS is no number: {text}")),
+        Err(_) => usual,
+    }
 }
 
 /// Drops a node and opens it again: what it promised before is still true.

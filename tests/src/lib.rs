@@ -10,6 +10,7 @@ pub mod mesh;
 pub mod npm;
 pub mod process;
 pub mod programs;
+pub mod sim;
 pub mod toy_bft;
 pub mod toy_ordered;
 pub mod txs;

@@ -29,6 +29,9 @@ pub(super) struct Inner {
     dropped_order: VecDeque<B256>,
     quarantined: HashSet<B256>,
     quarantined_order: VecDeque<B256>,
+    /// Left because their nonce was used, oldest first: the block that used it may be replaced.
+    spent: VecDeque<Arc<Tx>>,
+    spent_bytes: usize,
 }
 
 impl Inner {
@@ -46,6 +49,8 @@ impl Inner {
             dropped_order: VecDeque::new(),
             quarantined: HashSet::new(),
             quarantined_order: VecDeque::new(),
+            spent: VecDeque::new(),
+            spent_bytes: 0,
         }
     }
 
@@ -221,13 +226,48 @@ impl Inner {
             let (nonce, sender) = (tx.envelope.nonce(), tx.sender);
             let facts = known.get(&sender).copied();
             let used = facts.is_some_and(|facts| nonce < facts.nonce);
-            if tx.is_deposit() || used || self.quarantined.contains(&tx.hash) {
+            if tx.is_deposit() || self.quarantined.contains(&tx.hash) {
+                continue;
+            }
+            if used {
+                // Its author may ask why it is not in the chain: the pool has just begun to know.
+                self.spend(tx);
                 continue;
             }
             self.remove(tx.hash, None);
             self.seq += 1;
             let unknown = AccountFacts { nonce, balance: U256::MAX, delegated: false };
             self.insert(Entry::new(tx, self.seq, true), facts.unwrap_or(unknown));
+        }
+        self.unspend(&known);
+    }
+
+    /// Remembers a transaction whose nonce is used; forgets the oldest of those beyond the bounds.
+    fn spend(&mut self, tx: Arc<Tx>) {
+        self.note(tx.hash, DropReason::NonceUsed);
+        self.spent_bytes += tx.raw.len();
+        self.spent.push_back(tx);
+        while self.spent.len() > REMEMBERED || self.spent_bytes > self.limits.bytes {
+            let Some(oldest) = self.spent.pop_front() else { break };
+            self.spent_bytes -= oldest.raw.len();
+        }
+    }
+
+    /// Takes in again whose nonce is free again, unless who used it waits in its place.
+    fn unspend(&mut self, known: &HashMap<Address, AccountFacts>) {
+        for tx in std::mem::take(&mut self.spent) {
+            let (nonce, sender) = (tx.envelope.nonce(), tx.sender);
+            let facts = known.get(&sender).filter(|facts| facts.nonce <= nonce);
+            let account = self.accounts.get(&sender);
+            let taken = account.is_some_and(|account| account.txs.contains_key(&nonce));
+            match facts {
+                Some(facts) if !taken => {
+                    self.spent_bytes -= tx.raw.len();
+                    self.seq += 1;
+                    self.insert(Entry::new(tx, self.seq, true), *facts);
+                }
+                _ => self.spent.push_back(tx),
+            }
         }
     }
 
@@ -241,11 +281,11 @@ impl Inner {
                 | SkipReason::NonceTooHigh { .. } => {}
                 // What the block knew of the sender makes later nonces ready.
                 SkipReason::NonceTooLow { state, .. } => {
-                    let sender = self.by_hash.get(hash).map(|(sender, _)| *sender);
-                    self.remove(*hash, Some(DropReason::NonceUsed));
-                    if let Some(sender) = sender {
-                        self.learn(sender, |facts| facts.nonce = facts.nonce.max(*state));
-                    }
+                    let Some(tx) = self.get(*hash) else { continue };
+                    let sender = tx.sender;
+                    self.remove(*hash, None);
+                    self.spend(tx);
+                    self.learn(sender, |facts| facts.nonce = facts.nonce.max(*state));
                 }
                 // One by one: a new reason must say here whether it is for ever.
                 SkipReason::Undecodable(_)
@@ -266,6 +306,10 @@ impl Inner {
     pub(super) fn accounts_waiting(&self) -> Vec<Address> {
         let held = self.accounts.iter().filter(|(_, account)| account.queued() > 0);
         held.map(|(address, _)| *address).collect()
+    }
+
+    pub(super) fn accounts(&self) -> Vec<Address> {
+        self.accounts.keys().copied().chain(self.spent.iter().map(|tx| tx.sender)).collect()
     }
 
     pub(super) fn quarantine(&mut self, hash: B256) {
@@ -334,8 +378,9 @@ impl Inner {
             account.settle();
             stale
         });
-        for entry in stale.values() {
-            self.forget(entry, Some(DropReason::NonceUsed));
+        for entry in stale.into_values() {
+            self.forget(&entry, None);
+            self.spend(entry.tx);
         }
     }
 

@@ -119,6 +119,13 @@ impl Mempool {
         self.inner.lock().accounts_waiting()
     }
 
+    /// Accounts of which something is here, or was until its nonce was used. A replaced block may
+    /// have changed any of them (an EIP-7702 authorization uses its author's nonce, too): read their
+    /// facts after an unwind and tell [`Mempool::reinsert`].
+    pub fn accounts(&self) -> Vec<Address> {
+        self.inner.lock().accounts()
+    }
+
     /// Takes in what the newest state knows of accounts, whatever was known before; others than
     /// those that have something here are ignored.
     pub fn learn(&self, facts: &[(Address, AccountFacts)]) {
@@ -133,7 +140,8 @@ impl Mempool {
 
     /// Blocks were replaced: their transactions come back in the order given, ahead of all others,
     /// outside the pool's limits, and stay until included or their nonce is used. `facts` are
-    /// those of their senders after the unwind.
+    /// those of their senders after the unwind, and of [`Mempool::accounts`]: who left because one
+    /// of those blocks used its nonce comes back, too, unless who used it waits again.
     ///
     /// After a restart the acknowledged transactions of the log come back the same way, in the
     /// order in which they were accepted, with the facts of the newest block: their authors hold

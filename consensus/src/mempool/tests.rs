@@ -182,6 +182,32 @@ fn transactions_of_replaced_blocks_come_first_and_stay() {
 }
 
 #[test]
+fn who_left_for_a_used_nonce_comes_back_when_the_nonce_does() {
+    let pool = pool(10);
+    let (one, two) = (tx(1, 1, 1, 1, 0), tx(2, 0, 1, 1, 0));
+    pool.add(one.clone(), rich(1)).unwrap();
+    pool.add(two.clone(), rich(0)).unwrap();
+    // A block uses both nonces: one by an authorization, one by a transaction it got elsewhere.
+    let rival = tx(2, 0, 2, 2, 0);
+    pool.on_block(&[rival.hash], &[(address(1), rich(2)), (address(2), rich(1))]);
+    assert_eq!(pool.dropped(one.hash), Some(DropReason::NonceUsed));
+    assert_eq!((all(&pool), pool.accounts()), (vec![], vec![address(1), address(2)]));
+    // The block is replaced: its own transaction is first in line for its nonce.
+    pool.reinsert(vec![rival], &[(address(1), rich(1)), (address(2), rich(0))]);
+    assert_eq!(all(&pool), [(2, 0), (1, 1)]);
+    assert_eq!((pool.dropped(one.hash), pool.get(one.hash)), (None, Some(one)));
+    assert_eq!(pool.dropped(two.hash), Some(DropReason::NonceUsed));
+}
+
+#[test]
+fn a_restart_tells_whose_nonce_was_used_meanwhile() {
+    let pool = pool(10);
+    let late = tx(1, 0, 1, 1, 0);
+    pool.reinsert(vec![late.clone()], &[(address(1), rich(1))]);
+    assert_eq!((all(&pool), pool.dropped(late.hash)), (vec![], Some(DropReason::NonceUsed)));
+}
+
+#[test]
 fn quarantined_and_impossible_transactions_leave() {
     let pool = pool(10);
     let (bad, odd, fine) = (tx(1, 0, 1, 1, 0), tx(2, 0, 1, 1, 0), tx(3, 0, 1, 1, 0));

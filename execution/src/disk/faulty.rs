@@ -41,6 +41,7 @@ struct State {
     dead: bool,
     broken: bool,
     full: bool,
+    in_step: bool,
     locks: BTreeSet<PathBuf>,
     /// What it began with, and everything since.
     history: Option<(Platter, Vec<Arc<Op>>)>,
@@ -66,6 +67,16 @@ impl Faulty {
         Self::holding(Platter::default(), seed)
     }
 
+    /// An empty disk for runs that must be the same each time ([`Disk::in_step`]).
+    pub fn in_step(seed: u64) -> Self {
+        Self::new(seed).stepping(true)
+    }
+
+    fn stepping(self, in_step: bool) -> Self {
+        self.0.lock().in_step = in_step;
+        self
+    }
+
     fn holding(platter: Platter, seed: u64) -> Self {
         Self(Arc::new(Mutex::new(State {
             platter,
@@ -75,6 +86,7 @@ impl Faulty {
             dead: false,
             broken: false,
             full: false,
+            in_step: false,
             locks: BTreeSet::new(),
             history: None,
         })))
@@ -119,7 +131,8 @@ impl Faulty {
         let mut state = self.0.lock();
         state.dead = true;
         let mut dice = Dice(seed);
-        Self::holding(state.platter.clone().after_cut(&mut dice), dice.0)
+        let found = state.platter.clone().after_cut(&mut dice);
+        Self::holding(found, dice.0).stepping(state.in_step)
     }
 
     /// Ends the process that uses this disk, and returns the disk as the next one finds it:
@@ -127,7 +140,7 @@ impl Faulty {
     pub fn after_kill(&self, seed: u64) -> Self {
         let mut state = self.0.lock();
         state.dead = true;
-        Self::holding(state.platter.clone(), seed)
+        Self::holding(state.platter.clone(), seed).stepping(state.in_step)
     }
 
     /// From here on remembers everything, for [`Faulty::cut_at`].
@@ -329,6 +342,10 @@ impl Disk for Faulty {
 
     fn segment_bytes(&self) -> u64 {
         SEGMENT_BYTES
+    }
+
+    fn in_step(&self) -> bool {
+        self.0.lock().in_step
     }
 
     fn database(

@@ -63,6 +63,12 @@ pub trait Disk: Debug + Send + Sync {
     /// Size at which a file that only grows is ended and another begun, in bytes.
     fn segment_bytes(&self) -> u64;
 
+    /// Whether all operations must come in one order, the same in every run: then the store is
+    /// written by whoever finds its queue full, not by a thread beside.
+    fn in_step(&self) -> bool {
+        false
+    }
+
     /// Opens the database in a file, or with `create` makes it if the file is empty or missing.
     fn database(
         &self,

@@ -227,7 +227,7 @@ impl Pipeline {
             #[cfg(test)]
             hold: Default::default(),
         });
-        let persist = Persist::start(core.clone())?;
+        let persist = Persist::start(core.clone(), datadir.disk().in_step())?;
         let pipeline = Self { persist, core, writer: Mutex::new(()) };
         let recovered = pipeline.replay()?;
         Ok((pipeline, recovered))
@@ -374,8 +374,8 @@ impl Pipeline {
     }
 
     /// Records derivation: safe and finalized block numbers (either never above `latest`, and
-    /// `finalized` never moves back) and the deriver's record for a DA height. Durable with the
-    /// next sync, not before.
+    /// `finalized` never moves back) and the deriver's record for a DA height. Durable at once if
+    /// `finalized` moves, else with the next sync.
     pub fn derived(
         &self,
         height: u64,
@@ -393,8 +393,13 @@ impl Pipeline {
             )));
         }
         let finalized = finalized.max(heads.finalized.number);
+        let moves = finalized > heads.finalized.number;
         let entry = DerivedEntry { height, record, safe, finalized };
         let end = self.core.log.append(&[Entry::Derived(entry.clone())])?;
+        if moves {
+            // Whoever is told that a block is final must never hear less.
+            self.core.log.sync(end)?;
+        }
         self.apply_derived(entry, end)
     }
 

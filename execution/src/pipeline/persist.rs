@@ -1,11 +1,13 @@
-//! The thread that carries committed blocks from memory into the store, many at a time.
+//! Carries committed blocks from memory into the store, many at a time: a thread of its own.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use alloy_primitives::Bytes;
+use parking_lot::Mutex;
 
 use super::recover::still_needed;
 use super::{Core, snapshot::Picture};
@@ -45,8 +47,62 @@ pub(super) struct Job {
     pub(super) offset: u64,
 }
 
+/// What changes are handed to.
+pub(super) enum Persist {
+    Beside(Beside),
+    /// For disks that want one order of operations: the caller writes what waits.
+    InStep(Arc<Core>, Mutex<VecDeque<Job>>),
+}
+
+impl Persist {
+    pub(super) fn start(core: Arc<Core>, in_step: bool) -> Result<Self, ExecutionError> {
+        if in_step {
+            return Ok(Self::InStep(core, Mutex::default()));
+        }
+        Ok(Self::Beside(Beside::start(core)?))
+    }
+
+    /// Hands a change over; waits while too many do.
+    pub(super) fn send(&self, change: Change, offset: u64) -> Result<(), ExecutionError> {
+        let job = Job { change, offset };
+        match self {
+            Self::Beside(thread) => thread.send(job),
+            Self::InStep(core, queue) => {
+                let mut queue = queue.lock();
+                queue.push_back(job);
+                if queue.len() < QUEUE { Ok(()) } else { write_all(core, &mut queue) }
+            }
+        }
+    }
+
+    /// Waits until everything handed over is in the store.
+    pub(super) fn flush(&self) -> Result<(), ExecutionError> {
+        match self {
+            Self::Beside(thread) => {
+                let (reply, answer) = sync_channel(1);
+                self.send(Change::Flush(reply), 0)?;
+                answer.recv().map_err(|_| ended(&thread.core))
+            }
+            Self::InStep(core, queue) => write_all(core, &mut queue.lock()),
+        }
+    }
+}
+
+fn write_all(core: &Core, queue: &mut VecDeque<Job>) -> Result<(), ExecutionError> {
+    core.healthy()?;
+    while !queue.is_empty() {
+        let mut gathered = Gathered::new(core.picture().base.number);
+        queue.drain(..queue.len().min(BATCH)).for_each(|job| gathered.add(job));
+        if let Err(error) = gathered.write(core) {
+            core.fail(error.to_string());
+            return Err(ended(core));
+        }
+    }
+    Ok(())
+}
+
 /// Handle of the thread.
-pub(super) struct Persist {
+pub(super) struct Beside {
     core: Arc<Core>,
     jobs: Option<SyncSender<Job>>,
     /// Raised to leave what waits to the log and the next start.
@@ -54,8 +110,8 @@ pub(super) struct Persist {
     thread: Option<JoinHandle<()>>,
 }
 
-impl Persist {
-    pub(super) fn start(core: Arc<Core>) -> Result<Self, ExecutionError> {
+impl Beside {
+    fn start(core: Arc<Core>) -> Result<Self, ExecutionError> {
         let (jobs, inbox) = sync_channel(QUEUE);
         let abandon = Arc::new(AtomicBool::new(false));
         let (seen, used) = (abandon.clone(), core.clone());
@@ -66,26 +122,13 @@ impl Persist {
         Ok(Self { core, jobs: Some(jobs), abandon, thread: Some(thread) })
     }
 
-    /// Hands a change over; waits while too many do.
-    pub(super) fn send(&self, change: Change, offset: u64) -> Result<(), ExecutionError> {
+    fn send(&self, job: Job) -> Result<(), ExecutionError> {
         let jobs = self.jobs.as_ref().expect("only dropping takes it");
-        jobs.send(Job { change, offset }).map_err(|_| self.ended())
-    }
-
-    /// Waits until everything handed over is in the store.
-    pub(super) fn flush(&self) -> Result<(), ExecutionError> {
-        let (reply, answer) = sync_channel(1);
-        self.send(Change::Flush(reply), 0)?;
-        answer.recv().map_err(|_| self.ended())
-    }
-
-    /// Why the thread is gone: what failed, if it said so.
-    fn ended(&self) -> ExecutionError {
-        self.core.healthy().err().unwrap_or_else(stopped)
+        jobs.send(job).map_err(|_| ended(&self.core))
     }
 }
 
-impl Drop for Persist {
+impl Drop for Beside {
     fn drop(&mut self) {
         self.abandon.store(true, Ordering::Relaxed);
         self.jobs = None;
@@ -94,6 +137,11 @@ impl Drop for Persist {
             let _ = thread.join();
         }
     }
+}
+
+/// Why the store is no longer written to: what failed, if it said so.
+fn ended(core: &Core) -> ExecutionError {
+    core.healthy().err().unwrap_or_else(stopped)
 }
 
 fn stopped() -> ExecutionError {

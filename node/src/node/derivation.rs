@@ -133,8 +133,10 @@ impl Node {
             .iter()
             .flat_map(|block| block.txs.iter().filter(|tx| !tx.is_deposit()).cloned())
             .collect();
-        let facts = self.sender_facts(&txs)?;
-        self.pool.reinsert(txs, &facts);
+        // Of all accounts: a block changes others than its senders.
+        let mut accounts = self.pool.accounts();
+        accounts.extend(txs.iter().map(|tx| tx.sender));
+        self.pool.reinsert(txs, &self.facts_of(accounts)?);
         for block in dropped.into_iter().rev() {
             if self.blocks.send(BlockEvent { block, removed: true }).is_err() {
                 break;

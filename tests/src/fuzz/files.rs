@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 use causeway_da::DaError;
 use causeway_da::local::{LocalConfig, LocalDa};
 use causeway_execution::ExecutionError;
+use causeway_execution::disk::Faulty;
 use causeway_execution::log::{Entry, Log};
 use causeway_node::cli::blocks::{FileBlock, read_record};
 use tempfile::TempDir;
@@ -50,9 +51,12 @@ pub(super) fn blocks(bytes: &[u8]) {
 
 /// The only segment of a log: frames whatever their checksums are.
 pub(super) fn log(bytes: &[u8]) {
-    let dir = empty("log");
-    std::fs::write(dir.join(format!("{:020}.log", 0)), bytes).expect("a file can be written");
-    let log = match Log::open(&dir) {
+    let folder = Faulty::new(0).folder("log");
+    let (disk, name) = (folder.disk(), folder.file(&format!("{:020}.log", 0)));
+    disk.create_dir(folder.path()).expect("memory takes a folder");
+    let file = disk.create(&name).expect("memory takes a file");
+    file.write_at(bytes, 0).expect("memory takes bytes");
+    let log = match Log::open(folder.clone()) {
         Ok(log) => log,
         Err(error) => return assert!(matches!(error, ExecutionError::Damaged(_)), "{error}"),
     };
@@ -69,7 +73,7 @@ pub(super) fn log(bytes: &[u8]) {
             log.sync(end).expect("and synced");
             drop(log);
             let mut again = Vec::new();
-            let log = Log::open(&dir).expect("what was synced opens");
+            let log = Log::open(folder).expect("what was synced opens");
             log.replay(0, &mut |record| {
                 again.push(record.entry);
                 Ok(())
@@ -128,7 +132,7 @@ fn first_file(dir: &Path) -> Vec<u8> {
 
 pub(super) fn log_seeds() -> Vec<Vec<u8>> {
     let dir = empty("log-seeds");
-    let log = Log::open(&dir).expect("a new log");
+    let log = Log::open(dir.as_path()).expect("a new log");
     let mut seeds = vec![first_file(&dir)];
     for (_, bytes) in lab::records().into_iter().filter(|(kind, _)| *kind == 4) {
         let (_, entry) = Entry::decode(&bytes).expect("a record of ours");

@@ -1,6 +1,7 @@
 //! Restarts: kills, torn logs, failing stores, damaged datadirs.
 
 use super::*;
+use crate::disk::Faulty;
 
 #[test]
 fn a_killed_node_comes_back_with_everything_it_acknowledged() {
@@ -46,6 +47,24 @@ fn a_killed_node_comes_back_with_everything_it_acknowledged() {
         let (pipeline, _) = Pipeline::open(config(dir.path())).unwrap();
         assert_eq!(pipeline.snapshot().latest().hash, block.hash);
         assert!(pipeline.core.picture().layers.is_empty());
+    }
+}
+
+#[test]
+fn what_was_final_is_final_after_the_power_was_cut() {
+    for seed in 0..16 {
+        let on = |disk: &Faulty| PipelineConfig {
+            datadir: disk.folder("/datadir"),
+            ..config(Path::new(""))
+        };
+        let disk = Faulty::in_step(seed);
+        let (pipeline, _) = Pipeline::open(on(&disk)).unwrap();
+        grow(&pipeline, &[transfer(0, 0, BOB, 1)]);
+        pipeline.derived(7, Bytes::from_static(b"seven"), 1, 1).unwrap();
+        let found = disk.after_cut(seed);
+        drop(pipeline);
+        let (pipeline, _) = Pipeline::open(on(&found)).unwrap();
+        assert_eq!(pipeline.snapshot().finalized().number, 1, "seed {seed}");
     }
 }
 
