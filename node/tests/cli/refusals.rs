@@ -109,9 +109,9 @@ fn files(dir: &Path) -> Vec<PathBuf> {
     entries.filter_map(|entry| Some(entry.ok()?.path())).collect()
 }
 
-/// Every file below a folder, how long it is and what is in it; of a database, which notes that it
-/// was opened, only how long it is.
-fn contents(dir: &Path) -> Vec<(PathBuf, usize, Vec<u8>)> {
+/// Every file below a folder and what is in it; of a database, which notes that it was opened, only
+/// whether it is empty.
+fn contents(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut found = Vec::new();
     let mut left = vec![dir.to_path_buf()];
     while let Some(path) = left.pop() {
@@ -119,11 +119,11 @@ fn contents(dir: &Path) -> Vec<(PathBuf, usize, Vec<u8>)> {
             left.extend(files(&path));
         } else {
             let mut bytes = fs::read(&path).unwrap_or_default();
-            let len = bytes.len();
             if path.ends_with("state.redb") {
-                bytes.clear();
+                bytes.truncate(1);
+                bytes.fill(0);
             }
-            found.push((path, len, bytes));
+            found.push((path, bytes));
         }
     }
     found.sort();
