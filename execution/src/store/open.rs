@@ -228,6 +228,7 @@ pub(super) fn check_pages(db: &mut Database) -> Result<bool, ExecutionError> {
 pub(super) fn storage(error: impl Into<redb::Error>) -> ExecutionError {
     match error.into() {
         redb::Error::Corrupted(what) => ExecutionError::Damaged(format!("{what}; {WHAT_TO_DO}")),
+        redb::Error::Io(error) => failed(Path::new(DATABASE_FILE), &error),
         error => ExecutionError::Storage(error.to_string()),
     }
 }

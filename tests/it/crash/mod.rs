@@ -5,14 +5,14 @@ mod walk;
 
 use std::sync::Arc;
 
-use causeway_chainspec::ChainSpec;
+use causeway_chainspec::{Block, ChainSpec};
 use causeway_execution::disk::{Fault, Faulty};
 use causeway_execution::store::{Store, StoreConfig};
 use causeway_execution::{ExecutionError, Pipeline};
 use causeway_tests::drive::seeds;
 use causeway_tests::txs::Rng;
 
-use walk::{Seen, State, Walk, open, refuses, spec};
+use walk::{Seen, State, Walk, newest, open, refuses, spec};
 
 /// Height at which a walk ends.
 const BLOCKS: u64 = 20;
@@ -53,7 +53,7 @@ fn recovers(
 ) -> (Pipeline, usize) {
     let (pipeline, recovered) =
         open(disk, spec).unwrap_or_else(|error| panic!("{what}: does not open: {error}"));
-    let index = found(&Seen::of(&pipeline, &recovered), states, possible, what);
+    let index = found(&Seen::of(&pipeline, &recovered).unwrap(), states, possible, what);
     (pipeline, index)
 }
 
@@ -78,7 +78,7 @@ fn recorded(seed: u64) -> (Arc<ChainSpec>, Faulty, Walk) {
     let (spec, disk) = (spec(vm(seed)), Faulty::new(seed));
     disk.record();
     let (pipeline, _) = open(&disk, &spec).unwrap();
-    let mut walk = Walk::new(&pipeline, None, seed);
+    let mut walk = Walk::new(&spec, State::genesis(&pipeline), seed);
     // Half of the walks leave the store behind the log, as a busy node does.
     walk.in_step = seed.is_multiple_of(4) || seed % 4 == 3;
     while walk.height() < BLOCKS {
@@ -125,10 +125,11 @@ fn crashes_in_a_row_lose_nothing_either() {
                 let again = 1 + rng.below(40);
                 what += &format!(", then at {again}");
                 left.fail_at(again, Fault::Cut);
-                if let Ok((pipeline, recovered)) = open(&left, &spec) {
-                    let seen = Seen::of(&pipeline, &recovered);
+                if let Ok((pipeline, recovered)) = open(&left, &spec)
+                    && let Ok(seen) = Seen::of(&pipeline, &recovered)
+                {
                     let index = found(&seen, &states, possible, &what);
-                    let mut next = Walk::new(&pipeline, Some(states[index].clone()), rng.number());
+                    let mut next = Walk::new(&spec, states[index].clone(), rng.number());
                     while !left.failed() && next.step(&pipeline, &left).is_ok() {}
                     possible = next.possible(u64::MAX);
                     states = next.states;
@@ -151,19 +152,22 @@ fn faulty_step(start: &Start, op: u64, fault: Fault, what: &str) -> Option<()> {
     let mut states = vec![start.state.clone()];
     match open(&disk, &start.spec) {
         Ok((pipeline, _)) => {
-            let mut walk = Walk::new(&pipeline, Some(start.state.clone()), start.seed);
+            let mut walk = Walk::new(&start.spec, start.state.clone(), start.seed);
             match walk.step(&pipeline, &disk) {
                 Ok(()) if !disk.failed() => return None,
                 // Not everything needs what it asked for: a write that takes no space is done on
                 // a full disk.
                 Ok(()) => {}
-                Err(ExecutionError::Storage(_)) => refuses(&pipeline, &disk, what),
+                // After a failed write the store takes no reads either.
+                Err(ExecutionError::Storage(_) | ExecutionError::State(_)) => {
+                    refuses(&pipeline, &disk, &start.block, what);
+                }
                 Err(error) => panic!("{what}: {error}"),
             }
             possible = walk.possible(u64::MAX);
             states = walk.states;
         }
-        Err(ExecutionError::Storage(_)) => {}
+        Err(ExecutionError::Storage(_) | ExecutionError::State(_)) => {}
         Err(error) => panic!("{what}: {error}"),
     }
     let cut = disk.after_cut(op);
@@ -179,6 +183,8 @@ struct Start {
     spec: Arc<ChainSpec>,
     disk: Faulty,
     state: State,
+    /// The newest block.
+    block: Arc<Block>,
     seed: u64,
 }
 
@@ -192,9 +198,11 @@ fn a_failing_disk_ends_the_pipeline_and_the_next_start_makes_good() {
             let before = disk.copy(seed);
             let (pipeline, _) = open(&disk, &spec).unwrap();
             let step = seed << 32 | starts.len() as u64;
-            let mut walk = Walk::new(&pipeline, state, step);
-            let first = walk.states[0].clone();
-            starts.push(Start { spec: spec.clone(), disk: before, state: first, seed: step });
+            let first = state.unwrap_or_else(|| State::genesis(&pipeline));
+            let block = newest(&pipeline).unwrap();
+            let mut walk = Walk::new(&spec, first.clone(), step);
+            let spec = spec.clone();
+            starts.push(Start { spec, disk: before, state: first, block, seed: step });
             walk.step(&pipeline, &disk).unwrap();
             pipeline.close().unwrap();
             state = walk.states.pop();
