@@ -5,6 +5,7 @@
 mod agreement;
 mod bad_da;
 mod contracts;
+mod crash_points;
 mod crossing;
 mod devnets;
 mod e2e;

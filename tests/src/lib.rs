@@ -2,12 +2,15 @@
 
 pub mod clock;
 pub mod contracts;
+pub mod crashing;
 pub mod drive;
 pub mod fake_chain;
 pub mod keys;
+pub mod load;
 pub mod mesh;
 pub mod npm;
 pub mod process;
+pub mod rival;
 pub mod toy_bft;
 pub mod toy_ordered;
 pub mod txs;

@@ -11,6 +11,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use causeway_chainspec::crash;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::ExecutionError;
@@ -66,7 +67,7 @@ impl Log {
     /// Opens or creates the log in `dir`. A torn tail of the last segment is cut off; anything
     /// else that cannot be read is [`ExecutionError::Damaged`].
     pub fn open(dir: &Path) -> Result<Self, ExecutionError> {
-        Self::open_with(dir, SEGMENT_BYTES)
+        Self::open_with(dir, crash::log_segment_bytes(SEGMENT_BYTES))
     }
 
     /// [`Log::open`] with another segment size.
@@ -138,9 +139,11 @@ impl Log {
             encode_frame(&mut cursor, state.durable, payload, &mut bytes);
         }
         let at = SEGMENT_HEADER + state.cursor.offset - state.start();
+        crash::point("log.append.before");
         if let Err(error) = state.file.write_all_at(&bytes, at) {
             return Err(state.fail(format!("the log cannot be written: {error}")));
         }
+        crash::point("log.append.written");
         state.cursor = cursor;
         Ok(cursor.offset)
     }
@@ -158,11 +161,13 @@ impl Log {
                 self.synced.wait(&mut state);
                 continue;
             }
+            crash::point("log.sync.before");
             state.syncing = true;
             let (file, target) = (state.file.clone(), state.cursor.offset);
             #[cfg(test)]
             let injected = std::mem::take(&mut state.fail_next_sync);
             let result = MutexGuard::unlocked(&mut state, || file.sync_data());
+
             #[cfg(test)]
             let result = if injected { Err(std::io::Error::other("injected")) } else { result };
             state.syncing = false;
@@ -173,6 +178,7 @@ impl Log {
                 }
             }
             self.synced.notify_all();
+            crash::point("log.sync.after");
         }
     }
 
@@ -226,15 +232,19 @@ impl Log {
             })?;
         }
         let kept = select(records)?;
+        crash::point("log.truncate.before");
         let payloads: Vec<_> = kept.iter().map(|kept| kept.entry.encode_copy(kept.first)).collect();
         let end = self.append_payloads(&payloads)?;
         self.sync(end)?;
+        crash::point("log.truncate.carried");
         // Oldest first, so that what a crash leaves is still one piece.
         for start in &starts[..drop] {
             let path = segment::path(&self.dir, *start);
             std::fs::remove_file(&path).map_err(|error| storage(&path, &error))?;
+            crash::point("log.truncate.removed");
         }
         sync_dir(&self.dir)?;
+        crash::point("log.truncate.after");
         self.state.lock().starts.drain(..drop);
         Ok(())
     }
@@ -263,11 +273,13 @@ impl Log {
             self.synced.wait(state);
         }
         state.healthy()?;
+        crash::point("log.rotate.before");
         // Only the last segment may have a tail that is not durable.
         if let Err(error) = state.file.sync_data() {
             return Err(state.fail(format!("the log cannot be synced: {error}")));
         }
         state.durable = state.cursor.offset;
+        crash::point("log.rotate.synced");
         match segment::create(&self.dir, state.cursor) {
             Ok(file) => {
                 let start = state.cursor.offset;

@@ -13,6 +13,8 @@ use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use causeway_chainspec::crash;
+
 use crate::ExecutionError;
 
 /// Name and version of the format.
@@ -200,7 +202,9 @@ pub(super) fn create(dir: &Path, cursor: Cursor) -> Result<File, ExecutionError>
         .truncate(true)
         .open(&path)
         .map_err(failed)?;
+    crash::point("log.segment.created");
     file.write_all_at(&header, 0).and_then(|()| file.sync_all()).map_err(failed)?;
+    crash::point("log.segment.written");
     sync_dir(dir)?;
     Ok(file)
 }

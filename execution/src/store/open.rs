@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use alloy_primitives::B256;
-use causeway_chainspec::StateError;
+use causeway_chainspec::{StateError, crash};
 use redb::{Builder, Database, DatabaseError, ReadableDatabase, StorageBackend, StorageError};
 
 use super::tables::{ReadTables, SCHEMA, WriteTables};
@@ -85,9 +85,12 @@ fn create(path: &Path, config: &StoreConfig) -> Result<(), ExecutionError> {
         }
         other => other?,
     };
+    crash::point("store.create.begun");
     initialise(&db, config)?;
     drop(db);
+    crash::point("store.create.written");
     fs::rename(&new, path).map_err(|error| refused(path, &error))?;
+    crash::point("store.create.renamed");
     sync_folder(path)
 }
 
@@ -184,15 +187,18 @@ fn check_identity(file: &Path, text: &str, wanted: B256) -> Result<(), Execution
 pub(super) fn write_identity(file: &Path, identity: B256) -> Result<(), ExecutionError> {
     let new = file.with_extension("new");
     let text = format!("schema = {SCHEMA}\nidentity = {identity}\n");
+    crash::point("identity.before");
     let write = || {
         let mut out = File::create(&new)?;
         out.write_all(text.as_bytes())?;
         out.sync_all()?;
+        crash::point("identity.synced");
         fs::rename(&new, file)
     };
     write().map_err(|error: std::io::Error| {
         ExecutionError::Storage(format!("{}: {error}", file.display()))
     })?;
+    crash::point("identity.renamed");
     sync_folder(file)
 }
 

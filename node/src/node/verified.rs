@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use alloy_primitives::B256;
-use causeway_chainspec::{Anchor, BlockId};
+use causeway_chainspec::{Anchor, BlockId, crash};
 use causeway_execution::pipeline::Snapshot;
 use causeway_execution::{ExecutionError, Pipeline};
 use parking_lot::Mutex;
@@ -63,12 +63,15 @@ impl VerifiedHead {
 
     /// Writes down where the head stands, whole or not at all: the file is renamed into place.
     fn save(&self, head: &BlockId, floor: u64) -> Result<(), ExecutionError> {
+        crash::point("verified.before");
         let draft = self.path.with_extension("tmp");
         let write = || -> std::io::Result<()> {
             let mut file = File::create(&draft)?;
             writeln!(file, "{} {} {} {floor}", head.number, head.claim, head.hash)?;
             file.sync_all()?;
+            crash::point("verified.synced");
             fs::rename(&draft, &self.path)?;
+            crash::point("verified.renamed");
             let folder = self.path.parent().unwrap_or(Path::new("."));
             File::open(folder)?.sync_all()
         };
