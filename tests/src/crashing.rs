@@ -157,8 +157,8 @@ fn quick_spec() -> String {
     let text = template.to_toml();
     let quick = text
         .replace("interval = \"1s\"", "interval = \"200ms\"")
-        .replace("drift = \"1m\"", "drift = \"4s\"")
-        .replace("forced_delay = \"1m\"", "forced_delay = \"10s\"");
+        .replace("drift = \"1m\"", "drift = \"2s\"")
+        .replace("forced_delay = \"1m\"", "forced_delay = \"2s\"");
     assert!(!quick.contains("\"1s\"") && !quick.contains("\"1m\""), "a spec has other times");
     quick
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use alloy_primitives::{Address, B256, Bytes, U256};
-use eyre::{ContextCompat, bail, ensure};
+use eyre::{ContextCompat, ensure};
 use jsonrpsee::core::client::{ClientT, Error};
 use jsonrpsee::core::params::BatchRequestBuilder;
 use jsonrpsee::http_client::{HttpClient, HttpClientBuilder};
@@ -25,6 +25,8 @@ const SYNC_EVERY: u64 = 8;
 const LOOK: Duration = Duration::from_millis(40);
 /// How long anything that must happen may take.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long what is there may seem not to be.
+const MOMENT: Duration = Duration::from_secs(2);
 /// Calls of one batch, as the node allows.
 const BATCH: usize = 100;
 
@@ -228,10 +230,8 @@ impl Witness {
         let fresh = std::mem::take(&mut self.0.lock().fresh);
         let sequencer = client(&place.rpc)?;
         for hashes in fresh.chunks(BATCH) {
-            let found = batch(&sequencer, "eth_getTransactionByHash", hashes).await?;
-            if let Some((hash, _)) = hashes.iter().zip(&found).find(|(_, tx)| tx.is_null()) {
-                bail!("{hash} was acknowledged and is gone");
-            }
+            // A block being replaced is gone a moment before its transactions wait again.
+            all_there(&sequencer, "eth_getTransactionByHash", hashes, MOMENT).await?;
         }
         self.0.lock().acknowledged.extend(&fresh);
         for (url, full) in [(&place.rpc, false), (&place.full_rpc, true)] {
@@ -264,7 +264,7 @@ impl Witness {
             [&told.acknowledged[..], &told.fresh, &told.forced].concat()
         };
         for hashes in hashes.chunks(BATCH) {
-            included(&sequencer, hashes).await?;
+            all_there(&sequencer, "eth_getTransactionReceipt", hashes, PATIENCE).await?;
         }
         let (number, hash) = block(&sequencer, &"latest".into()).await?.context("a block")?;
         let deadline = Instant::now() + PATIENCE;
@@ -317,14 +317,19 @@ async fn same(client: &HttpClient, number: u64, hash: B256) -> eyre::Result<()> 
     Ok(())
 }
 
-/// Waits until every transaction has a receipt.
-async fn included(client: &HttpClient, hashes: &[B256]) -> eyre::Result<()> {
-    let deadline = Instant::now() + PATIENCE;
+/// Waits until a node has an answer for every transaction.
+async fn all_there(
+    client: &HttpClient,
+    method: &str,
+    hashes: &[B256],
+    patience: Duration,
+) -> eyre::Result<()> {
+    let deadline = Instant::now() + patience;
     loop {
-        let receipts = batch(client, "eth_getTransactionReceipt", hashes).await?;
-        let missing = hashes.iter().zip(&receipts).find(|(_, receipt)| receipt.is_null());
+        let answers = batch(client, method, hashes).await?;
+        let missing = hashes.iter().zip(&answers).find(|(_, answer)| answer.is_null());
         let Some((hash, _)) = missing else { return Ok(()) };
-        ensure!(Instant::now() < deadline, "{hash} was acknowledged and is in no block");
+        ensure!(Instant::now() < deadline, "{hash} was acknowledged: no {method}");
         tokio::time::sleep(LOOK).await;
     }
 }

@@ -80,33 +80,30 @@ fn traps(dice: &mut Rng) -> Vec<Trap> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_crash_at_a_point_loses_nothing() -> eyre::Result<()> {
-    let mut dice = Rng::new(seeds(1).start);
-    let (mut starts, mut acknowledged, mut crashes) = (Vec::new(), 0, 0);
+    let seed = seeds(1).start;
+    let mut dice = Rng::new(seed);
+    let (mut starts, mut acknowledged) = (Vec::new(), 0);
     let mut traps = traps(&mut dice);
     traps.sort_by_key(|trap| scenario::needs(trap.point));
-    for group in traps.chunk_by(|a, b| scenario::needs(a.point) == scenario::needs(b.point)) {
+    for group in traps.chunk_by(scenario::share_a_chain) {
         let needs = scenario::needs(group[0].point);
         let mut chain = scenario::chain(needs, group[0].count)?;
         for (at, trap) in group.iter().enumerate() {
-            let started = Instant::now();
-            if needs == Needs::Fresh {
-                chain = scenario::chain(needs, trap.count)?;
-            }
-            let place = format!("{}:{}", trap.point, trap.count);
-            crash(&mut chain, needs, trap, &mut dice).await.wrap_err_with(|| place.clone())?;
-            if needs == Needs::Fresh || (at + 1) % ROUND == 0 || at + 1 == group.len() {
+            let (started, place) = (Instant::now(), format!("{}:{}", trap.point, trap.count));
+            let told = |chain: &Crashing| format!("seed {seed}, {place}\n{}", chain.said());
+            let survived = crash(&mut chain, needs, trap, &mut dice).await;
+            survived.wrap_err_with(|| told(&chain))?;
+            if (at + 1) % ROUND == 0 || at + 1 == group.len() {
                 let proved = chain.prove().await;
-                proved.wrap_err_with(|| format!("after {place}\n{}", chain.said()))?;
-                starts.append(&mut chain.starts);
+                proved.wrap_err_with(|| told(&chain))?;
             }
             println!("{place:28} {:?}", since(started));
-            crashes += 1;
-            if needs == Needs::Fresh || at + 1 == group.len() {
-                acknowledged += chain.witness.acknowledged();
-            }
         }
+        acknowledged += chain.witness.acknowledged();
+        starts.append(&mut chain.starts);
     }
-    println!("{crashes} crashes, {acknowledged} transactions, {}", told(&starts));
+    let crashes = traps.len();
+    println!("seed {seed}: {crashes} crashes, {acknowledged} transactions, {}", told(&starts));
     Ok(())
 }
 
@@ -118,7 +115,7 @@ async fn crash(
     dice: &mut Rng,
 ) -> eyre::Result<()> {
     scenario::spring(chain, needs, trap, dice).await?;
-    let (devnet, _) = chain.recover().await.wrap_err_with(|| chain.said())?;
+    let (devnet, _) = chain.recover().await?;
     // Not a wait for anything: what comes back has a moment to go on.
     tokio::time::sleep(Duration::from_millis(dice.below(100))).await;
     devnet.kill()

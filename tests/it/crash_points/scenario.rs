@@ -57,6 +57,11 @@ pub(super) fn needs(point: &str) -> Needs {
     }
 }
 
+/// Whether one devnet may die at both, one after the other: what is new is so only once.
+pub(super) fn share_a_chain(a: &Trap, b: &Trap) -> bool {
+    needs(a.point) == needs(b.point) && needs(a.point) != Needs::Fresh
+}
+
 /// A devnet for points that need something. A third or later hit of what a node does once takes
 /// more than two nodes.
 pub(super) fn chain(needs: Needs, count: u64) -> eyre::Result<Crashing> {
