@@ -119,7 +119,7 @@ impl Node {
         let (pool, accepting) = (self.pool.clone(), self.accepting.clone());
         self.blocking(move |pipeline| {
             crash::point("accept.before");
-            pipeline.accept(&[tx.clone()])?;
+            pipeline.accept(std::slice::from_ref(&tx))?;
             crash::point("accept.durable");
             accepting.lock().remove(&tx.hash);
             pool.announce(tx);
