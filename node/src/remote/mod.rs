@@ -176,6 +176,7 @@ impl Remotes {
             };
             if matches!(error, NodeError::Task(_) | NodeError::Execution(ExecutionError::Broken(_)))
             {
+                error!(%error, chain = node.spec().short_name, "a follower failed");
                 return Err(error);
             }
             // What was read before DA failed can still be verified; without its storage nothing.
