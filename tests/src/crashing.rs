@@ -18,7 +18,7 @@ pub const READY: Duration = Duration::from_secs(5);
 /// A stop under load ends within this time.
 pub const STOPPED: Duration = Duration::from_secs(10);
 
-/// Directory of the first chain, and of its nodes in it.
+/// Name of the first chain, and of its directory.
 const CHAIN: &str = "alpha";
 
 /// The devnet.
@@ -163,13 +163,17 @@ fn quick_spec() -> String {
     quick
 }
 
+/// The longest of some starts.
+pub fn longest(starts: &[Duration]) -> Duration {
+    starts.iter().max().copied().unwrap_or_default()
+}
+
 /// Median and longest of some starts, for people.
 pub fn told(starts: &[Duration]) -> String {
     let mut sorted = starts.to_vec();
     sorted.sort_unstable();
     let median = sorted.get(sorted.len() / 2).copied().unwrap_or_default();
-    let longest = sorted.last().copied().unwrap_or_default();
-    format!("{} starts, median {median:?}, longest {longest:?}", sorted.len())
+    format!("{} starts, median {median:?}, longest {:?}", sorted.len(), longest(starts))
 }
 
 /// Time since a moment, without its fractions of milliseconds.

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use causeway_chainspec::crash::POINTS;
-use causeway_tests::crashing::{Crashing, since, told};
+use causeway_tests::crashing::{Crashing, longest, since, told};
 use causeway_tests::drive::seeds;
 use causeway_tests::txs::Rng;
 use eyre::{WrapErr, ensure};
@@ -97,7 +97,7 @@ async fn a_crash_at_a_point_loses_nothing() -> eyre::Result<()> {
                 let proved = chain.prove().await;
                 proved.wrap_err_with(|| told(&chain))?;
             }
-            println!("{place:28} {:?}", since(started));
+            println!("{place:28} {:?}, longest start {:?}", since(started), longest(&chain.starts));
         }
         acknowledged += chain.witness.acknowledged();
         starts.append(&mut chain.starts);

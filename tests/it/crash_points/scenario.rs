@@ -80,8 +80,7 @@ pub(super) fn third(point: &str, dice: &mut Rng) -> u64 {
         Needs::Fresh => 3 + dice.below(4),
         // The nodes of one chain are two.
         Needs::Stop => 1 + dice.below(2),
-        Needs::Restart if point != "replay.entry" => 1 + dice.below(2),
-        Needs::OlderDa => 1 + dice.below(2),
+        Needs::Restart | Needs::OlderDa => 1 + dice.below(2),
         _ => 3 + dice.below(6),
     }
 }
@@ -98,12 +97,15 @@ pub(super) async fn spring(
         ("CAUSEWAY_CRASH_SEGMENT", SEGMENT.to_string()),
     ];
     for _ in 0..ATTEMPTS {
-        if matches!(needs, Needs::Restart | Needs::OlderDa) {
-            let (devnet, place) = chain.recover().await?;
-            worked(chain, devnet, &place, Duration::from_millis(500 + dice.below(300))).await?;
-            if needs == Needs::OlderDa {
+        match needs {
+            Needs::Restart => behind(chain, dice).await?,
+            Needs::OlderDa => {
+                let (devnet, place) = chain.recover().await?;
+                let time = Duration::from_millis(500 + dice.below(300));
+                worked(chain, devnet, &place, time).await?;
                 chain.put_da_back()?;
             }
+            _ => {}
         }
         let mut devnet = match chain.begin(&environment)? {
             Begun::Ready(devnet) => devnet,
@@ -136,6 +138,20 @@ pub(super) async fn spring(
         ensure!(patience < PATIENCE, "not reached in {PATIENCE:?}");
     }
     bail!("not reached in {ATTEMPTS} attempts")
+}
+
+/// Users at work, and a crash that leaves a store behind the log: there is something to replay.
+async fn behind(chain: &Crashing, dice: &mut Rng) -> eyre::Result<()> {
+    let point = format!("store.commit.ready:{}", 4 + dice.below(12));
+    let Begun::Ready(mut devnet) = chain.begin(&[("CAUSEWAY_CRASH_AT", point)])? else {
+        return Ok(());
+    };
+    let load = Load::start(&chain.place(&devnet)?, &chain.witness);
+    let ended = devnet.process.ends_within(PATIENCE).await?;
+    devnet.kill()?;
+    load.ends().await;
+    ensure!(ended.is_some_and(was_killed), "it ended with {ended:?}");
+    Ok(())
 }
 
 /// Users at work for a while, and a kill.
