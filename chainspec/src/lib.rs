@@ -3,6 +3,7 @@
 pub mod batch;
 pub mod block;
 pub mod clock;
+pub mod crash;
 pub mod directory;
 pub mod fees;
 pub mod heads;

@@ -6,7 +6,7 @@ use alloy_primitives::{Address, B256, Bytes, Signature};
 use alloy_signer::SignerSync;
 use alloy_signer_local::PrivateKeySigner;
 use async_trait::async_trait;
-use causeway_chainspec::{Block, ChainSpec, Claim, Clock, Seal, SealContext, SealTuple};
+use causeway_chainspec::{Block, ChainSpec, Claim, Clock, Seal, SealContext, SealTuple, crash};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -211,6 +211,7 @@ impl Single {
             .sign_hash_sync(&tuple.digest())
             .map_err(|error| ChainError::Fatal(format!("signing failed: {error}")))?;
         let seal = Seal { view: 0, proof: Bytes::copy_from_slice(&signature.as_bytes()) };
+        crash::point("seal.signed");
         chain.commit(block.claim_hash, seal).await?;
         Ok(block)
     }

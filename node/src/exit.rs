@@ -1,5 +1,6 @@
 //! How the process ends: one exit code for each kind of end, so that scripts need not read text.
 
+use causeway_da::DaError;
 use causeway_execution::ExecutionError;
 
 use crate::cli::chainspec::LoadError;
@@ -36,6 +37,9 @@ impl<E: Into<eyre::Report>> From<E> for ExitError {
         let report = error.into();
         if let Some(LoadError::Invalid(..)) = report.downcast_ref() {
             return Self { exit: Exit::Spec, report };
+        }
+        if let Some(DaError::Storage(_)) = report.downcast_ref() {
+            return Self { exit: Exit::Storage, report };
         }
         let exit = match report.downcast_ref::<ExecutionError>() {
             Some(

@@ -6,6 +6,7 @@ mod agreement;
 mod bad_da;
 mod contracts;
 mod crash;
+mod crash_points;
 mod crossing;
 mod devnets;
 mod differential;

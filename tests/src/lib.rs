@@ -2,14 +2,17 @@
 
 pub mod clock;
 pub mod contracts;
+pub mod crashing;
 pub mod drive;
 pub mod fake_chain;
 pub mod fuzz;
 pub mod keys;
+pub mod load;
 pub mod mesh;
 pub mod npm;
 pub mod process;
 pub mod programs;
+pub mod rival;
 pub mod sim;
 pub mod toy_bft;
 pub mod toy_ordered;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use alloy_primitives::{Address, B256, Bytes};
 use alloy_rlp::Decodable;
 use alloy_signer_local::PrivateKeySigner;
-use causeway_chainspec::DaRef;
+use causeway_chainspec::{DaRef, crash};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, oneshot};
 
@@ -159,6 +159,7 @@ impl LocalDa {
         let lane = if forced { &mut queue.forced } else { &mut queue.blobs };
         lane.push_back(Pending { namespace, forced, entries, cost, done });
         drop(queue);
+        crash::point("da.queued");
         self.submitted.notify_one();
         Ok(included)
     }
@@ -193,11 +194,13 @@ impl LocalDa {
             entries: entries_root(entries.iter().map(Entry::hash)),
         };
         let block = Block { signed: SignedHeader::new(header, &self.key)?, entries };
+        crash::point("da.append.before");
         let placed = writer.append(header.height, &alloy_rlp::encode(&block))?;
         let mut known = self.known.write();
         known.index.push(placed);
         remember(&mut known.recent, block.signed, self.config.final_depth);
         drop(known);
+        crash::point("da.append.synced");
         let da = header.da();
         for done in waiting {
             // One who no longer waits reads it from the block.

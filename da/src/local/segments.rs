@@ -10,6 +10,8 @@ use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use causeway_chainspec::crash;
+
 use crate::DaError;
 
 const MAGIC: [u8; 4] = *b"CWDA";
@@ -212,7 +214,10 @@ impl Writer {
         bytes.extend_from_slice(&length);
         bytes.extend_from_slice(&checksum(length, payload).to_le_bytes());
         bytes.extend_from_slice(payload);
-        let written = self.file.write_all(&bytes).and_then(|()| self.file.sync_data());
+        let written = self.file.write_all(&bytes).and_then(|()| {
+            crash::point("da.append.written");
+            self.file.sync_data()
+        });
         written.map_err(|error| storage(&self.dir, error))?;
         let offset = self.length;
         self.length += bytes.len() as u64;

@@ -10,7 +10,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use causeway_chainspec::Clock;
+use causeway_chainspec::{Clock, crash};
 use serde::Deserialize;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -163,7 +163,9 @@ async fn forced(
 ) -> Result<Json<SubmitAnswer>, ErrorAnswer> {
     let most = served.da.config().max_forced_bytes;
     let bytes = receive(&served, body, most).await?;
-    included(served.da.force(namespace, bytes)?).await
+    let answer = included(served.da.force(namespace, bytes)?).await;
+    crash::point("da.forced");
+    answer
 }
 
 /// Reads a body within its size and time.

@@ -16,6 +16,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use causeway_chainspec::crash;
 use redb::{Builder, Database, DatabaseError};
 
 use crate::ExecutionError;
@@ -138,7 +139,9 @@ impl Folder {
         file.write_at(bytes, 0)?;
         file.sync_data()?;
         drop(file);
+        crash::point("replace.synced");
         self.disk.rename(&draft, &self.file(name))?;
+        crash::point("replace.renamed");
         self.disk.sync_dir(&self.path)
     }
 }

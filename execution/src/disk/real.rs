@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
+use causeway_chainspec::crash;
 use redb::{Builder, Database, DatabaseError};
 
 use super::{Disk, DiskFile, Lock};
@@ -86,7 +87,7 @@ impl Disk for Real {
     }
 
     fn segment_bytes(&self) -> u64 {
-        if cfg!(test) { 8 << 10 } else { 64 << 20 }
+        crash::log_segment_bytes(if cfg!(test) { 8 << 10 } else { 64 << 20 })
     }
 
     fn database(

@@ -9,6 +9,7 @@ mod tests;
 use std::path::Path;
 use std::sync::Arc;
 
+use causeway_chainspec::crash;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::ExecutionError;
@@ -128,9 +129,11 @@ impl Log {
             encode_frame(&mut cursor, state.durable, payload, &mut bytes);
         }
         let at = SEGMENT_HEADER + state.cursor.offset - state.start();
+        crash::point("log.append.before");
         if let Err(error) = state.file.write_at(&bytes, at) {
             return Err(state.fail(format!("the log cannot be written: {error}")));
         }
+        crash::point("log.append.written");
         state.cursor = cursor;
         Ok(cursor.offset)
     }
@@ -148,6 +151,7 @@ impl Log {
                 self.synced.wait(&mut state);
                 continue;
             }
+            crash::point("log.sync.before");
             state.syncing = true;
             let (file, target) = (state.file.clone(), state.cursor.offset);
             let result = MutexGuard::unlocked(&mut state, || file.sync_data());
@@ -159,6 +163,7 @@ impl Log {
                 }
             }
             self.synced.notify_all();
+            crash::point("log.sync.after");
         }
     }
 
@@ -217,15 +222,19 @@ impl Log {
             })?;
         }
         let kept = select(records)?;
+        crash::point("log.truncate.before");
         let payloads: Vec<_> = kept.iter().map(|kept| kept.entry.encode_copy(kept.first)).collect();
         let end = self.append_payloads(&payloads)?;
         self.sync(end)?;
+        crash::point("log.truncate.carried");
         // Oldest first and one by one, so that what a crash leaves is still one piece.
         for start in &starts[..drop] {
             let path = segment::path(&self.folder, *start);
             self.folder.disk().remove(&path).map_err(|error| failed(&path, &error))?;
+            crash::point("log.truncate.removed");
             segment::sync_names(&self.folder)?;
         }
+        crash::point("log.truncate.after");
         self.state.lock().starts.drain(..drop);
         Ok(())
     }
@@ -255,11 +264,13 @@ impl Log {
             self.synced.wait(state);
         }
         state.healthy()?;
+        crash::point("log.rotate.before");
         // Only the last segment may have a tail that is not durable.
         if let Err(error) = state.file.sync_data() {
             return Err(state.fail(format!("the log cannot be synced: {error}")));
         }
         state.durable = state.cursor.offset;
+        crash::point("log.rotate.synced");
         match segment::create(&self.folder, state.cursor) {
             Ok(file) => {
                 let start = state.cursor.offset;

@@ -11,6 +11,8 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use causeway_chainspec::crash;
+
 use crate::ExecutionError;
 use crate::disk::{DiskFile, Folder, failed};
 
@@ -195,7 +197,9 @@ pub(super) fn create(folder: &Folder, cursor: Cursor) -> Result<Arc<dyn DiskFile
     header.extend_from_slice(&crc32c::crc32c(&header).to_be_bytes());
     let refused = |error: std::io::Error| failed(&path, &error);
     let file = folder.disk().create(&path).map_err(refused)?;
+    crash::point("log.segment.created");
     file.write_at(&header, 0).and_then(|()| file.sync_data()).map_err(refused)?;
+    crash::point("log.segment.written");
     sync_names(folder)?;
     Ok(file)
 }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use alloy_primitives::B256;
 use causeway_chainspec::plan::Candidate;
-use causeway_chainspec::{BlockPlan, SkipReason};
+use causeway_chainspec::{BlockPlan, SkipReason, crash};
 
 use super::execute::{Parent, Rules, Run, candidates_root, hash_of};
 use crate::overlay::Layer;
@@ -34,6 +34,7 @@ impl Rules {
             let start = Instant::now();
             let mut run = self.run(parent, &draft, stop)?;
             let drafted = start.elapsed();
+            crash::point("build.drafted");
             let plan = trimmed(&draft, &run);
             // Forced entries keep their place in the plan; skipped candidates lose it.
             let (kept, gone) =
@@ -42,6 +43,7 @@ impl Rules {
             let gone: Vec<(usize, SkipReason)> = gone;
             skipped.extend(gone.into_iter().map(|(at, why)| (hash_of(&draft, at), why)));
             let (clean, layer) = self.both(parent, plan, run)?;
+            crash::point("build.repeated");
             let block = &layer.executed.block;
             let Some(suspect) = disagreement(&layer, &clean) else {
                 tracing::debug!(

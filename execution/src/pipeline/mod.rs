@@ -17,6 +17,7 @@ use std::sync::{Arc, OnceLock};
 use alloy_primitives::{B256, Bytes, U256};
 use causeway_chainspec::{
     Account, Block, BlockEnv, BlockPlan, ChainSpec, Seal, SealTuple, SkipReason, SystemModule, Tx,
+    crash,
 };
 use parking_lot::{Mutex, RwLock};
 
@@ -309,8 +310,10 @@ impl Pipeline {
             )));
         }
         let entry = BlockEntry::new(&layer.executed.block, seal.clone(), signed);
+        crash::point("commit.before");
         let end = self.core.log.append(&[Entry::Block(Box::new(entry))])?;
         self.core.log.sync(end)?;
+        crash::point("commit.durable");
         self.apply_block(layer, seal, end)
     }
 
@@ -326,6 +329,7 @@ impl Pipeline {
             picture.layers.push(layer.clone());
             picture.heads.latest = id;
         });
+        crash::point("commit.visible");
         self.persist.send(Change::Block(layer), end)
     }
 
@@ -353,6 +357,7 @@ impl Pipeline {
         let entry = Entry::Unwind(UnwindEntry { to, claim: id.claim });
         let end = self.core.log.append(&[entry])?;
         self.core.log.sync(end)?;
+        crash::point("unwind.logged");
         self.apply_unwind(to, end)?;
         Ok(dropped)
     }
@@ -365,6 +370,7 @@ impl Pipeline {
         self.persist.send(Change::Unwind { to, safe: safe.number }, end)?;
         // Readers keep the old picture until the store has none of the dropped blocks.
         self.persist.flush()?;
+        crash::point("unwind.stored");
         self.core.change_chain(id.claim, |picture| {
             picture.layers.retain(|layer| layer.id().number <= to);
             picture.heads.latest = id;
@@ -400,6 +406,7 @@ impl Pipeline {
             // Whoever is told that a block is final must never hear less.
             self.core.log.sync(end)?;
         }
+        crash::point("derive.recorded");
         self.apply_derived(entry, end)
     }
 
@@ -431,6 +438,7 @@ impl Pipeline {
         }
         let entry = UnderiveEntry { height, safe };
         let end = self.core.log.append(&[Entry::Underive(entry)])?;
+        crash::point("underive.logged");
         self.apply_underive(entry, end)
     }
 
@@ -440,6 +448,7 @@ impl Pipeline {
         let id = self.core.picture().id(safe)?.ok_or_else(unknown)?;
         self.persist.send(Change::Underive { height, safe }, end)?;
         self.persist.flush()?;
+        crash::point("underive.stored");
         self.core.change_picture(|picture| picture.heads.safe = id);
         Ok(())
     }

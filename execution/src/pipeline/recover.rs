@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use alloy_consensus::Transaction;
 use alloy_primitives::{Bytes, keccak256};
-use causeway_chainspec::{SealTuple, StateReader};
+use causeway_chainspec::{SealTuple, StateReader, crash};
 
 use super::execute::Rules;
 use super::snapshot::Picture;
@@ -26,7 +26,9 @@ pub(super) fn first_picture(store: &Store, rules: &Rules) -> Result<Picture, Exe
     }
     let genesis = rules.genesis()?;
     let blocks = vec![genesis.executed];
+    crash::point("genesis.before");
     store.commit(&Batch { blocks, safe: Some(0), finalized: Some(0), ..Default::default() })?;
+    crash::point("genesis.after");
     let lost = || ExecutionError::Broken("the store does not hold what it was given".into());
     Picture::of(store.view()?)?.ok_or_else(lost)
 }
@@ -52,6 +54,7 @@ impl Pipeline {
                 core.log.end()
             )));
         }
+        crash::point("replay.before");
         let mut kept = Kept::default();
         core.log.replay(0, &mut |record| match record.entry {
             Entry::Accepted(accepted) => {
@@ -70,9 +73,15 @@ impl Pipeline {
                 if let Entry::Block(block) = &entry {
                     kept.signed.extend(block.signed.iter().map(|tuple| (record.first, *tuple)));
                 }
-                if record.offset >= from { self.redo(entry, record.end) } else { Ok(()) }
+                if record.offset < from {
+                    return Ok(());
+                }
+                self.redo(entry, record.end)?;
+                crash::point("replay.entry");
+                Ok(())
             }
         })?;
+        crash::point("replay.after");
         let snapshot = self.snapshot();
         let mut recovered = Recovered {
             last_signed: kept.signed.last_key_value().map(|(_, tuple)| *tuple),

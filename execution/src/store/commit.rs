@@ -1,7 +1,7 @@
 //! One batch, one write transaction: unwind, blocks, derivation records, heads, pruning.
 
 use alloy_primitives::{Address, B256};
-use causeway_chainspec::{AccountDiff, Block};
+use causeway_chainspec::{AccountDiff, Block, crash};
 use redb::{Database, Durability, ReadableTable, StorageError, WriteTransaction};
 
 use super::meta::Facts;
@@ -31,6 +31,7 @@ pub(super) fn commit(
     batch: &Batch,
     config: &StoreConfig,
 ) -> Result<bool, ExecutionError> {
+    crash::point("store.commit.before");
     let txn = begin(db)?;
     let tables = WriteTables::open(&txn).map_err(storage)?;
     let facts = Facts::read(&tables.meta)?;
@@ -39,7 +40,9 @@ pub(super) fn commit(
     let has_blocks = step.facts.next > 0;
     step.facts.write(&mut step.tables.meta).map_err(storage)?;
     drop(step);
+    crash::point("store.commit.ready");
     txn.commit().map_err(storage)?;
+    crash::point("store.commit.after");
     Ok(has_blocks)
 }
 

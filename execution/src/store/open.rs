@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use alloy_primitives::B256;
-use causeway_chainspec::StateError;
+use causeway_chainspec::{StateError, crash};
 use redb::{Builder, Database, DatabaseError, ReadableDatabase, StorageError};
 
 use super::tables::{ReadTables, SCHEMA, WriteTables};
@@ -95,11 +95,13 @@ fn create(folder: &Folder, config: &StoreConfig) -> Result<(), ExecutionError> {
         }
         other => other?,
     };
+    crash::point("store.create.begun");
     initialise(&db, config)?;
     drop(db);
-    disk.rename(&new, &path)
-        .and_then(|()| disk.sync_dir(folder.path()))
-        .map_err(|error| failed(&path, &error))
+    crash::point("store.create.written");
+    disk.rename(&new, &path).map_err(|error| failed(&path, &error))?;
+    crash::point("store.create.renamed");
+    disk.sync_dir(folder.path()).map_err(|error| failed(&path, &error))
 }
 
 fn builder(config: &StoreConfig) -> Builder {
@@ -176,9 +178,12 @@ fn check_identity(file: &Path, text: &str, wanted: B256) -> Result<(), Execution
 /// Writes the identity file durably, whole or not at all.
 pub(super) fn write_identity(folder: &Folder, identity: B256) -> Result<(), ExecutionError> {
     let text = format!("schema = {SCHEMA}\nidentity = {identity}\n");
+    crash::point("identity.before");
     folder
         .replace(IDENTITY_FILE, text.as_bytes())
-        .map_err(|error| failed(&folder.file(IDENTITY_FILE), &error))
+        .map_err(|error| failed(&folder.file(IDENTITY_FILE), &error))?;
+    crash::point("identity.after");
+    Ok(())
 }
 
 fn in_use(path: &Path) -> ExecutionError {

@@ -5,9 +5,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use causeway_chainspec::Clock;
+use causeway_da::DaError;
 use causeway_da::local::{LocalConfig, LocalDa, serve};
 use clap::Args;
 use eyre::WrapErr;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -54,17 +57,50 @@ impl Da {
         };
         let da = Arc::new(LocalDa::open(&self.dir, key, config)?);
         block_on(async {
-            let listener = tokio::net::TcpListener::bind(self.listen)
+            let listener = TcpListener::bind(self.listen)
                 .await
                 .wrap_err_with(|| format!("cannot listen on {}", self.listen))?;
             info!(listen = %listener.local_addr()?, dir = %self.dir.display(), "local da");
-            let stop = CancellationToken::new();
-            let server = tokio::spawn(serve(listener, da, clock, stop.clone()));
-            super::run::interrupted().await;
-            stop.cancel();
-            server.await??;
-            eyre::Ok(())
-        })??;
-        Ok(Exit::Success)
+            let mut service = Service::start(listener, da, clock);
+            tokio::select! {
+                () = super::run::interrupted() => Ok(service.stop().await?),
+                error = service.failed() => Err(error.into()),
+            }
+        })?
+        .map(|()| Exit::Success)
+    }
+}
+
+/// A DA service that runs inside this process.
+pub(super) struct Service {
+    stop: CancellationToken,
+    task: Option<JoinHandle<Result<(), DaError>>>,
+}
+
+impl Service {
+    /// Serves until it is stopped.
+    pub(super) fn start(listener: TcpListener, da: Arc<LocalDa>, clock: Arc<dyn Clock>) -> Self {
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(serve(listener, da, clock, stop.clone()));
+        Self { stop, task: Some(task) }
+    }
+
+    /// Waits until it fails: nothing may go on as if it were still there.
+    pub(super) async fn failed(&mut self) -> DaError {
+        let Some(task) = &mut self.task else { return std::future::pending().await };
+        let ended = task.await;
+        self.task = None;
+        match ended {
+            Ok(Err(error)) => error,
+            Ok(Ok(())) => DaError::Storage("the da service ended by itself".into()),
+            Err(error) => DaError::Storage(format!("the da service panicked: {error}")),
+        }
+    }
+
+    /// Answers what is under way, and ends.
+    pub(super) async fn stop(self) -> Result<(), DaError> {
+        self.stop.cancel();
+        let Some(task) = self.task else { return Ok(()) };
+        task.await.unwrap_or_else(|error| Err(DaError::Storage(format!("the da service: {error}"))))
     }
 }

@@ -13,12 +13,16 @@ pub mod status;
 
 use std::io::Write;
 use std::path::Path;
+use std::time::Duration;
 
 use causeway_chainspec::{ChainSpec, Clock};
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::clock::SystemClock;
 use crate::exit::{CommandResult, Exit, ExitError};
+
+/// How long threads may still run once a command is done.
+const LEFT_OVER: Duration = Duration::from_secs(1);
 
 /// A modular rollup node: VM, data availability and sequencer by name, one binary.
 ///
@@ -101,7 +105,11 @@ fn print(text: &str) -> eyre::Result<()> {
     }
 }
 
-/// Runs async work of a command to its end.
+/// Runs async work of a command to its end. A thread that is stuck (a disk that does not answer)
+/// does not keep the process: what must be durable is so by then.
 fn block_on<T>(work: impl Future<Output = T>) -> eyre::Result<T> {
-    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work))
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let done = runtime.block_on(work);
+    runtime.shutdown_timeout(LEFT_OVER);
+    Ok(done)
 }

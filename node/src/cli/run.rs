@@ -7,12 +7,13 @@ use std::sync::Arc;
 use causeway_chainspec::Clock;
 use causeway_chainspec::spec::Lock;
 use causeway_consensus::mempool::Limits;
-use causeway_da::local::{LocalConfig, LocalDa, serve};
+use causeway_da::DaError;
+use causeway_da::local::{LocalConfig, LocalDa};
 use clap::Args;
 use eyre::{WrapErr, eyre};
-use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
+use super::da::Service;
 use super::remotes::{self, Following};
 use super::{block_on, chainspec, load_spec};
 use crate::clock::SystemClock;
@@ -131,12 +132,7 @@ impl Run {
                 return Err(error);
             }
             info!(rpc = %format!("http://{}", running.addr()), "ready");
-            let exit = until_stopped(running, following).await;
-            if let Some((stop, server)) = service {
-                stop.cancel();
-                server.await??;
-            }
-            exit
+            until_stopped(running, following, service).await
         })?
     }
 }
@@ -154,16 +150,12 @@ fn check_lock(chain: &Path, running: &Running) -> Result<(), ExitError> {
     Ok(())
 }
 
-/// A DA service that runs inside this process, and the token that stops it.
-pub(super) type DaTask =
-    (CancellationToken, tokio::task::JoinHandle<Result<(), causeway_da::DaError>>);
-
 /// Starts the DA service that `[da_service]` asks for.
 async fn start_da(
     file: Option<DaServiceFile>,
     interval_ms: u64,
     clock: Arc<dyn Clock>,
-) -> Result<Option<DaTask>, ExitError> {
+) -> Result<Option<Service>, ExitError> {
     let Some(file) = file else { return Ok(None) };
     let key = read_key(&file.key)?;
     let genesis_time_ms = clock.now_ms();
@@ -172,16 +164,20 @@ async fn start_da(
     let listener = tokio::net::TcpListener::bind(file.listen)
         .await
         .wrap_err_with(|| format!("cannot listen on {}", file.listen))?;
-    let stop = CancellationToken::new();
-    Ok(Some((stop.clone(), tokio::spawn(serve(listener, da, clock, stop)))))
+    Ok(Some(Service::start(listener, da, clock)))
 }
 
 /// Waits for a signal or a failure, then stops the node and its followers.
-async fn until_stopped(mut running: Running, mut following: Following) -> CommandResult {
+async fn until_stopped(
+    mut running: Running,
+    mut following: Following,
+    mut service: Option<Service>,
+) -> CommandResult {
     let failed = tokio::select! {
         () = interrupted() => None,
         error = running.failed() => Some(error),
         error = following.failed() => Some(error),
+        error = service_failed(&mut service) => Some(error.into()),
     };
     match &failed {
         None => info!("stopping"),
@@ -189,9 +185,23 @@ async fn until_stopped(mut running: Running, mut following: Following) -> Comman
     }
     let stopped = running.stop().await;
     following.stop().await;
+    let served = match service {
+        Some(service) => service.stop().await,
+        None => Ok(()),
+    };
     match failed {
         Some(error) => Err(node_error(error)),
-        None => stopped.map(|()| Exit::Success).map_err(node_error),
+        None => {
+            stopped.map_err(node_error)?;
+            Ok(served.map(|()| Exit::Success)?)
+        }
+    }
+}
+
+async fn service_failed(service: &mut Option<Service>) -> DaError {
+    match service {
+        Some(service) => service.failed().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -199,6 +209,7 @@ async fn until_stopped(mut running: Running, mut following: Following) -> Comman
 pub(super) fn node_error(error: NodeError) -> ExitError {
     match error {
         NodeError::Execution(error) => error.into(),
+        NodeError::Da(error) => error.into(),
         NodeError::Safety(_) => ExitError::new(Exit::Safety, eyre!(error)),
         error => error.into(),
     }

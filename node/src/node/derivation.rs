@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use alloy_primitives::{B256, Bytes};
-use causeway_chainspec::{BlockBody, BlockPlan, Claim, DaEntry, ForcedEntry, Seal, StateError};
+use causeway_chainspec::{
+    BlockBody, BlockPlan, Claim, DaEntry, ForcedEntry, Seal, StateError, crash,
+};
 use causeway_consensus::derive::{self, Cursor, Step};
 use causeway_consensus::rules::{DerivedAt, History};
 use causeway_da::{DaBlock, codec};
@@ -72,6 +74,7 @@ impl Node {
             warn!(height = block.da.height, %reason, "span dropped");
         }
 
+        crash::point("derive.decoded");
         let mut reorged = false;
         for step in derived.steps {
             reorged |= self.apply(step).await?;
@@ -79,6 +82,7 @@ impl Node {
         for span in &entry.spans {
             self.compare_header(span)?;
         }
+        crash::point("derive.applied");
         self.record_derivation(derived.cursor, final_height).await?;
         self.publish_heads(reorged);
         Ok(Applied::Advanced)
@@ -127,7 +131,9 @@ impl Node {
         if self.last_signed.lock().is_some() {
             self.abandon(to)?;
         }
+        crash::point("unwind.before");
         let dropped = self.blocking(move |pipeline| pipeline.unwind(to)).await?;
+        crash::point("unwind.visible");
         info!(to, blocks = dropped.len(), why, "blocks dropped");
         let txs: Vec<_> = dropped
             .iter()
@@ -225,6 +231,7 @@ impl Node {
             self.leave(number, "a da block they lean on is gone").await?;
         }
         let (height, safe) = (common.da.height, common.safe.number);
+        crash::point("underive.before");
         self.blocking(move |pipeline| pipeline.underive(height, safe)).await?;
         *self.cursor.write() = Some(Arc::new(common));
         self.publish_heads(reorged);

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use alloy_primitives::{B256, Bytes};
 use alloy_rlp::{RlpDecodable, RlpEncodable};
-use causeway_chainspec::{Block, BlockBody, BlockPlan, Claim, ForcedEntry, Seal, SealContext};
+use causeway_chainspec::{
+    Block, BlockBody, BlockPlan, Claim, ForcedEntry, Seal, SealContext, crash,
+};
 use causeway_consensus::rules::{DaPoint, RuleError, Rules, Tip};
 use causeway_execution::ExecutionError;
 
@@ -107,6 +109,7 @@ impl Node {
         }
         let (claim, seal) = (block.claim_hash, fed.seal);
         self.blocking(move |pipeline| pipeline.commit(claim, Some(seal), None)).await?;
+        crash::point("feed.adopted");
         self.committed(block);
         self.publish_heads(parent < latest);
         Ok(Fed::Adopted)

@@ -10,6 +10,7 @@ mod submit;
 mod terms;
 mod verified;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -17,7 +18,7 @@ use alloy_primitives::{B256, Bytes};
 use alloy_rlp::{Decodable, Encodable};
 use alloy_signer_local::PrivateKeySigner;
 use causeway_chainspec::{
-    ChainSpec, Claim, Clock, DaRef, Heads, SealTuple, SkipReason, SystemModule,
+    ChainSpec, Claim, Clock, DaRef, Heads, SealTuple, SkipReason, SystemModule, crash,
 };
 use causeway_consensus::Sequencer;
 use causeway_consensus::derive::Cursor;
@@ -136,6 +137,10 @@ pub struct Node {
     heads: watch::Sender<Heads>,
     blocks: broadcast::Sender<BlockEvent>,
     dropped_blobs: AtomicU64,
+    /// Transactions that are in the pool, or about to be, and not yet in the durable log.
+    accepting: Arc<Mutex<HashSet<B256>>>,
+    /// Why the process must end, once something panicked.
+    failed: watch::Sender<Option<String>>,
 }
 
 impl Node {
@@ -189,6 +194,8 @@ impl Node {
             heads,
             blocks: broadcast::channel(EVENTS).0,
             dropped_blobs: AtomicU64::new(0),
+            accepting: Arc::default(),
+            failed: watch::Sender::default(),
             spec,
         });
         node.refill(&recovered.accepted)?;
@@ -271,17 +278,32 @@ impl Node {
         work: impl FnOnce(&Pipeline) -> Result<T, ExecutionError> + Send + 'static,
     ) -> Result<T, ExecutionError> {
         let pipeline = self.pipeline.clone();
-        tokio::task::spawn_blocking(move || work(&pipeline))
-            .await
-            .map_err(|error| ExecutionError::Broken(format!("a pipeline call panicked: {error}")))?
+        tokio::task::spawn_blocking(move || work(&pipeline)).await.map_err(|error| {
+            let reason = format!("a pipeline call panicked: {error}");
+            self.failed.send_replace(Some(reason.clone()));
+            ExecutionError::Broken(reason)
+        })?
+    }
+
+    /// Completes when the process must end though no task has: a call of the pipeline panicked,
+    /// for whomever it was, and nobody knows what it left undone.
+    pub async fn failed(&self) -> NodeError {
+        let mut failed = self.failed.subscribe();
+        let reason = failed.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone());
+        match reason {
+            Some(reason) => ExecutionError::Broken(reason).into(),
+            None => std::future::pending().await,
+        }
     }
 
     fn publish_heads(&self, reorged: bool) {
         let cursor = self.cursor();
+        crash::point("heads.before");
         self.heads.send_modify(|heads| {
             let reorgs = heads.reorgs + u64::from(reorged);
             *heads = heads_of(&self.pipeline, cursor.as_deref(), reorgs);
         });
+        crash::point("heads.after");
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use alloy_primitives::{B256, Bytes};
 use async_trait::async_trait;
-use causeway_chainspec::{Block, BlockPlan, Claim, Heads, Seal, SealTuple};
+use causeway_chainspec::{Block, BlockPlan, Claim, Heads, Seal, SealTuple, crash};
 use causeway_consensus::derive::Cursor;
 use causeway_consensus::plan::{Offer, lane_is_known, may_build, plan};
 use causeway_consensus::rules::Tip;
@@ -33,6 +33,7 @@ impl Chain for Node {
         let _writer = self.writer.lock().await;
         let parent = self.executed(request.parent)?;
         let draft = self.draft(&parent, request.time_ms)?;
+        crash::point("build.planned");
 
         let flag = Arc::new(AtomicBool::new(false));
         let stop = Stop::on(flag.clone());

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alloy_primitives::{Address, B256, Bytes};
-use causeway_chainspec::{SkipReason, StateError, StateReader, Tx};
+use causeway_chainspec::{SkipReason, StateError, StateReader, Tx, crash};
 use causeway_consensus::mempool::{AccountFacts, PoolError};
 use causeway_execution::{ExecutionError, Pipeline};
 use jsonrpsee::core::client::{ClientT, Error as ClientError};
@@ -91,22 +91,41 @@ impl Node {
             .map_err(|error| SubmitError::Failed(error.to_string()))??;
         let tx = Arc::new(tx);
         let facts = self.check(&tx)?;
-        if let Err(error) = self.pool.add(tx.clone(), facts) {
-            if error == PoolError::AlreadyKnown {
-                // Clients take this for success: what they asked for is durable first.
-                self.blocking(Pipeline::sync)
-                    .await
-                    .map_err(|error| SubmitError::Failed(error.to_string()))?;
-            }
-            return Err(refused(error));
-        }
         let hash = tx.hash;
-        let accepted = tx.clone();
-        self.blocking(move |pipeline| pipeline.accept(&[accepted]))
-            .await
-            .map_err(|error| SubmitError::Failed(error.to_string()))?;
-        self.pool.announce(tx);
-        Ok(hash)
+        // Before the pool has it: from then on, who sends it again is told that it is known.
+        let first = self.accepting.lock().insert(hash);
+        let added = self.pool.add(tx.clone(), facts);
+        let written = match &added {
+            Ok(()) => self.write_down(tx).await,
+            // Clients take this for success: what they asked for is durable first. While another
+            // request is still writing it down, this one does so itself.
+            Err(PoolError::AlreadyKnown) if !first => self.write_down(tx).await,
+            Err(error) => {
+                if first {
+                    self.accepting.lock().remove(&hash);
+                }
+                match error {
+                    PoolError::AlreadyKnown => self.blocking(Pipeline::sync).await,
+                    _ => Ok(()),
+                }
+            }
+        };
+        written.map_err(|error| SubmitError::Failed(error.to_string()))?;
+        added.map(|()| hash).map_err(refused)
+    }
+
+    /// Makes a transaction durable and tells subscribers of it, whether or not somebody waits.
+    async fn write_down(&self, tx: Arc<Tx>) -> Result<(), ExecutionError> {
+        let (pool, accepting) = (self.pool.clone(), self.accepting.clone());
+        self.blocking(move |pipeline| {
+            crash::point("accept.before");
+            pipeline.accept(std::slice::from_ref(&tx))?;
+            crash::point("accept.durable");
+            accepting.lock().remove(&tx.hash);
+            pool.announce(tx);
+            Ok(())
+        })
+        .await
     }
 
     /// Checks a transaction against the next block's environment and its sender's account.

@@ -1,6 +1,6 @@
 //! Blocks this sequencer sealed and had to leave, and the new term that justifies going on.
 
-use causeway_chainspec::{Claim, Takeover};
+use causeway_chainspec::{Claim, Takeover, crash};
 use causeway_consensus::ChainError;
 use causeway_consensus::derive::Cursor;
 use causeway_consensus::rules::{Tip, takeover_for};
@@ -25,10 +25,12 @@ pub fn note_abandoned(
         }
     }
     left.truncate(count);
+    crash::point("abandon.before");
     for claim in &left {
         pipeline.append_vote(record(RECORD_ABANDONED, claim))?;
     }
     pipeline.sync()?;
+    crash::point("abandon.durable");
     Ok(left)
 }
 
@@ -58,6 +60,7 @@ impl Node {
                 let takeover = takeover_for(&self.spec, cursor, self, claim)
                     .map_err(|error| ChainError::Fatal(error.to_string()))?;
                 if takeover.is_some() {
+                    crash::point("takeover.planned");
                     return Ok(takeover);
                 }
             }

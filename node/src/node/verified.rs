@@ -1,7 +1,7 @@
 //! How far this node has checked what its chain says of other members: the verified head.
 
 use alloy_primitives::B256;
-use causeway_chainspec::{Anchor, BlockId};
+use causeway_chainspec::{Anchor, BlockId, crash};
 use causeway_execution::disk::{Folder, failed};
 use causeway_execution::pipeline::Snapshot;
 use causeway_execution::{ExecutionError, Pipeline};
@@ -61,7 +61,9 @@ impl VerifiedHead {
     /// Writes down where the head stands, whole or not at all: the file is renamed into place.
     fn save(&self, head: &BlockId, floor: u64) -> Result<(), ExecutionError> {
         let text = format!("{} {} {} {floor}\n", head.number, head.claim, head.hash);
+        crash::point("verified.before");
         let result = self.folder.replace(FILE, text.as_bytes());
+        crash::point("verified.after");
         result.map_err(|error| failed(&self.folder.file(FILE), &error))
     }
 }

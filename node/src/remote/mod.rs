@@ -12,6 +12,7 @@ use std::time::Duration;
 use causeway_chainspec::{ChainSpec, Clock};
 use causeway_consensus::mempool::Limits;
 use causeway_da::{DaBackend, DaError};
+use causeway_execution::ExecutionError;
 use causeway_execution::disk::Folder;
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -122,13 +123,21 @@ impl Remotes {
         self.changes.subscribe()
     }
 
-    /// Runs all followers until `stop`. Trouble of one ends neither the others nor this.
+    /// Runs all followers until `stop`. Trouble of one ends neither the others nor this; a panic
+    /// or a broken invariant does.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) -> Result<(), NodeError> {
         let mut tasks = JoinSet::new();
         for domain in self.followers.keys() {
             tasks.spawn(self.clone().follow(*domain, stop.clone()));
         }
-        stop.cancelled().await;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                Some(ended) = tasks.join_next(), if !tasks.is_empty() => {
+                    ended.unwrap_or_else(|panicked| Err(NodeError::Task(panicked.to_string())))?;
+                }
+            }
+        }
         while let Some(ended) = tasks.join_next().await {
             if let Err(panicked) = ended {
                 error!(error = %panicked, "following a member ended while stopping");
@@ -145,9 +154,14 @@ impl Remotes {
         Ok(())
     }
 
-    /// The loops of one follower, until `stop`.
-    async fn follow(self: Arc<Self>, domain: u32, stop: CancellationToken) {
-        let Some(follower) = self.followers.get(&domain) else { return };
+    /// The loops of one follower, until `stop`. An error is a fault of this program, which ends
+    /// the process; anything else is trouble of this follower alone.
+    async fn follow(
+        self: Arc<Self>,
+        domain: u32,
+        stop: CancellationToken,
+    ) -> Result<(), NodeError> {
+        let Some(follower) = self.followers.get(&domain) else { return Ok(()) };
         let node = &follower.node;
         let own = stop.child_token();
         let mut loops = JoinSet::new();
@@ -160,6 +174,11 @@ impl Remotes {
                 Ok(Err(error)) => error,
                 Err(panicked) => NodeError::Task(format!("a task panicked: {panicked}")),
             };
+            if matches!(error, NodeError::Task(_) | NodeError::Execution(ExecutionError::Broken(_)))
+            {
+                error!(%error, chain = node.spec().short_name, "a follower failed");
+                return Err(error);
+            }
             // What was read before DA failed can still be verified; without its storage nothing.
             if !matches!(error, NodeError::Da(_) | NodeError::Safety(_)) {
                 own.cancel();
@@ -167,6 +186,7 @@ impl Remotes {
             follower.stopped(error);
             self.changed();
         }
+        Ok(())
     }
 
     /// Reads the DA layer of a member. What its DA answers wrongly once, it may answer rightly

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use alloy_primitives::{B256, Bytes};
 use alloy_rpc_types_eth::Index;
+use causeway_chainspec::crash;
 use jsonrpsee::core::RegisterMethodError;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::timeout;
@@ -25,7 +26,9 @@ pub(crate) fn register(table: &mut Table) -> Result<(), RegisterMethodError> {
 }
 
 async fn send(api: Arc<Api>, args: Args) -> RpcResult<B256> {
-    Ok(api.backend.submit(args.need::<Bytes>(0, "transaction")?).await?)
+    let hash = api.backend.submit(args.need::<Bytes>(0, "transaction")?).await?;
+    crash::point("answer.send");
+    Ok(hash)
 }
 
 /// EIP-7966: answers with the receipt once the transaction is in a block.
@@ -41,6 +44,7 @@ async fn send_sync(api: Arc<Api>, args: Args) -> RpcResult<ReceiptJson> {
     let included = async {
         loop {
             if let Some(receipt) = receipt(&api, hash)? {
+                crash::point("answer.sync");
                 return Ok(receipt);
             }
             if let Err(RecvError::Closed) = blocks.recv().await {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use alloy_primitives::B256;
+use causeway_chainspec::crash;
 use jsonrpsee::core::{RegisterMethodError, SubscriptionResult};
 use jsonrpsee::{PendingSubscriptionSink, SubscriptionSink};
 use serde_json::value::to_raw_value;
@@ -81,6 +82,7 @@ async fn send(
     }
     if let Some(bytes) = backend.feed_block(number)? {
         sink.send(to_raw_value(&bytes)?).await?;
+        crash::point("feed.sent");
     }
     Ok(true)
 }

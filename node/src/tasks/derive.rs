@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use causeway_chainspec::crash;
 use causeway_da::DaError;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -51,6 +52,7 @@ pub(crate) async fn run(node: Arc<Node>, stop: CancellationToken) -> Result<(), 
         };
         match read {
             Ok(block) => {
+                crash::point("derive.read");
                 match node.derive(block, final_height).await {
                     Ok(_) => backoff = FIRST_BACKOFF,
                     // Going back in a reorg reads the layer, too.

@@ -10,6 +10,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
+use causeway_chainspec::crash;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
@@ -89,7 +90,11 @@ impl Running {
     /// Waits until a task fails: nothing of a node runs on without the rest.
     pub async fn failed(&mut self) -> NodeError {
         loop {
-            match self.tasks.join_next().await {
+            let ended = tokio::select! {
+                ended = self.tasks.join_next() => ended,
+                error = self.node.failed() => return error,
+            };
+            match ended {
                 Some(Ok(Err(error))) => return error,
                 Some(Err(error)) => return NodeError::Task(format!("a task panicked: {error}")),
                 Some(Ok(Ok(()))) if self.stop.is_cancelled() => {}
@@ -114,10 +119,12 @@ impl Running {
             self.tasks.abort_all();
             while self.tasks.join_next().await.is_some() {}
         }
+        crash::point("stop.drained");
         let pipeline = self.node.pipeline().clone();
         tokio::task::spawn_blocking(move || pipeline.flush())
             .await
             .map_err(|error| NodeError::Task(format!("closing panicked: {error}")))??;
+        crash::point("stop.flushed");
         Ok(())
     }
 }

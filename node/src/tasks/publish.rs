@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use causeway_chainspec::Span;
+use causeway_chainspec::{Span, crash};
 use causeway_da::DaError;
 use causeway_da::codec::{self, EncodeOptions};
 use tokio_util::sync::CancellationToken;
@@ -45,6 +45,7 @@ pub(super) async fn run(node: Arc<Node>, stop: CancellationToken) -> Result<(), 
             pause(&stop, interval).await;
             continue;
         };
+        crash::point("publish.encode");
         let last = span.blocks.last().map(|block| block.claim.number).unwrap_or_default();
         let submitted = tokio::select! {
             () = stop.cancelled() => return Ok(()),
@@ -55,6 +56,7 @@ pub(super) async fn run(node: Arc<Node>, stop: CancellationToken) -> Result<(), 
                 debug!(from, to = last, height = da.height, "posted a span");
                 let id = node.pipeline().snapshot().id(last)?;
                 posted = id.map(|last| Posted { last, height: da.height });
+                crash::point("publish.noted");
                 backoff = FIRST_BACKOFF;
                 most_bytes = (most_bytes * 2).min(SPAN_BYTES);
                 pause(&stop, interval).await;
@@ -98,5 +100,8 @@ async fn submit(
     let options = EncodeOptions::default();
     let blobs = codec::encode(span, vm, key, &options, limits.max_blob_bytes)
         .map_err(|error| DaError::Refused(format!("encoding a span: {error}")))?;
-    node.da().submit(&blobs).await
+    crash::point("publish.submit");
+    let submitted = node.da().submit(&blobs).await;
+    crash::point("publish.submitted");
+    submitted
 }

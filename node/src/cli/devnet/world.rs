@@ -8,14 +8,14 @@ use alloy_signer_local::PrivateKeySigner;
 use causeway_chainspec::mailbox::Coin;
 use causeway_chainspec::{ChainSpec, Clock};
 use causeway_consensus::mempool::Limits;
-use causeway_da::DaBackend;
-use causeway_da::local::{LocalConfig, LocalDa, serve};
+use causeway_da::local::{LocalConfig, LocalDa};
+use causeway_da::{DaBackend, DaError};
 use eyre::eyre;
 use futures::future::{join_all, select_all};
-use tokio_util::sync::CancellationToken;
 
+use super::super::da::Service;
 use super::super::remotes::{self, Following};
-use super::super::run::{DaTask, interrupted, node_error};
+use super::super::run::{interrupted, node_error};
 use super::endpoints::{self, Account, ChainEndpoints, Endpoints};
 use super::network::{self, Choices, Member, NETWORK_FILE, SPEC_FILE};
 use super::{banner, funds};
@@ -77,18 +77,18 @@ pub(super) async fn run(options: Options) -> CommandResult {
     let failed = tokio::select! {
         error = ready => Some(error.into()),
         () = interrupted() => None,
-        error = failure(&mut chains, &mut following) => Some(node_error(error)),
+        error = failure(&mut chains, &mut following, &mut services) => Some(node_error(error)),
     };
     eprintln!("stopping");
     let nodes = chains.into_iter().flat_map(|chain| [chain.full, chain.sequencer]);
     let stopped: Result<(), NodeError> =
         join_all(nodes.map(Running::stop)).await.into_iter().collect();
     following.stop().await;
-    stop_services(services).await?;
+    let served = stop_services(services).await;
     match (failed, stopped) {
         (Some(error), _) => Err(error),
         (None, Err(error)) => Err(node_error(error)),
-        (None, Ok(())) => Ok(Exit::Success),
+        (None, Ok(())) => Ok(served.map(|()| Exit::Success)?),
     }
 }
 
@@ -124,17 +124,23 @@ fn ready(
     }
 }
 
-/// Waits until a node or a follower fails.
-async fn failure(chains: &mut [Nodes], following: &mut Following) -> NodeError {
+/// Waits until a node, a follower or a DA service fails.
+async fn failure(
+    chains: &mut [Nodes],
+    following: &mut Following,
+    services: &mut [Service],
+) -> NodeError {
     let nodes = chains.iter_mut().flat_map(|Nodes { sequencer, full }| [sequencer, full]);
     let nodes = select_all(nodes.map(|node| Box::pin(node.failed())));
+    let services = select_all(services.iter_mut().map(|service| Box::pin(service.failed())));
     tokio::select! {
         (error, ..) = nodes => error,
         error = following.failed() => error,
+        (error, ..) = services => error.into(),
     }
 }
 
-async fn start_da(member: &Member, clock: Arc<dyn Clock>) -> Result<(String, DaTask), ExitError> {
+async fn start_da(member: &Member, clock: Arc<dyn Clock>) -> Result<(String, Service), ExitError> {
     let key = devkeys::da();
     let config = LocalConfig {
         genesis_time_ms: member.spec.genesis.time_ms,
@@ -144,18 +150,11 @@ async fn start_da(member: &Member, clock: Arc<dyn Clock>) -> Result<(String, DaT
     let da = Arc::new(LocalDa::open(&member.dir.join("da"), key, config)?);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("http://{}", listener.local_addr()?);
-    let stop = CancellationToken::new();
-    Ok((url, (stop.clone(), tokio::spawn(serve(listener, da, clock, stop)))))
+    Ok((url, Service::start(listener, da, clock)))
 }
 
-async fn stop_services(services: Vec<DaTask>) -> Result<(), ExitError> {
-    for (stop, _) in &services {
-        stop.cancel();
-    }
-    for (_, server) in services {
-        server.await??;
-    }
-    Ok(())
+async fn stop_services(services: Vec<Service>) -> Result<(), DaError> {
+    join_all(services.into_iter().map(Service::stop)).await.into_iter().collect()
 }
 
 /// One follower a chain, which all nodes share; none if there is only one chain.
