@@ -119,6 +119,10 @@ impl Checker {
         let id = snapshot.id(cursor.safe.number)?.context("the safe head")?;
         ensure!(id.claim == cursor.safe.claim, "INV-2: the safe head is another block");
         ensure!(id == snapshot.safe(), "INV-2: {:?} is safe, derived {id:?}", snapshot.safe());
+        if cursor.da.height == 0 {
+            // Where derivation starts is settled by the first DA block, whichever that will be.
+            return Ok(());
+        }
         let header = snapshot.header(id.number)?.context("the safe header")?;
         let head = (id, header.state_root, header.receipts_root, (*cursor).clone());
         let before = self.derived.entry(cursor.da.hash).or_insert_with(|| head.clone());
