@@ -204,6 +204,23 @@ async fn a_sequencer_rebuilt_from_da_posts_again_what_a_reorg_took() -> eyre::Re
 }
 
 #[tokio::test]
+async fn a_reorg_of_the_first_da_block_moves_where_derivation_starts() -> eyre::Result<()> {
+    let world = World::quick("ledger", 40)?;
+    let full = world.full("full")?;
+    world.ticks(&[&full], 3).await?;
+    world.da.rewrite(3, |block| {
+        block.time_ms += 700;
+        true
+    });
+    world.tick(&[&full]).await?;
+    let fresh = world.full("fresh")?;
+    world.sync(&fresh).await?;
+    ensure!(fresh.cursor().is_some_and(|cursor| cursor.da.height == 4), "nothing was derived");
+    ensure!(full.cursor() == fresh.cursor(), "{:?} {:?}", full.cursor(), fresh.cursor());
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_reorg_below_finality_stops_the_node() -> eyre::Result<()> {
     let world = World::quick("ledger", 2)?;
     let (sequencer, full) = (world.sequencer()?, world.full("full")?);

@@ -51,12 +51,14 @@ impl Node {
     /// Derives from the DA block after the cursor. `final_height` is the newest final DA height.
     pub async fn derive(&self, block: DaBlock, final_height: u64) -> Result<Applied, NodeError> {
         let _writer = self.writer.lock().await;
-        let cursor = match self.cursor() {
+        let start = self.spec.da.start.max(1);
+        let cursor = match self.cursor().filter(|cursor| cursor.da.height >= start) {
             Some(cursor) if block.parent != cursor.da.hash => {
                 self.roll_back(&cursor).await?;
                 return Ok(Applied::RolledBack);
             }
             Some(cursor) => cursor,
+            // Also after a reorg of the first DA block: where derivation starts follows from it.
             None => self.first_cursor(&block).await?,
         };
         let posters = self.spec.sequencer.posters_at(block.time_ms.max(cursor.time_ms));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use alloy_consensus::Transaction;
 use alloy_primitives::{Address, B256, Bytes};
 use causeway_chainspec::{Block, BlockId, ChainSpec, Claim, DaRef, SealTuple, Tx};
+use causeway_consensus::derive::Cursor;
 use causeway_consensus::lane;
 use causeway_consensus::mempool::DropReason;
 use causeway_consensus::rules::History;
@@ -18,7 +19,7 @@ use super::auditor::Auditor;
 use super::peer::Peer;
 
 /// What one DA block makes safe, by everything a node says of it.
-type SafeHead = (BlockId, B256, B256);
+type SafeHead = (BlockId, B256, B256, Cursor);
 
 /// What happened so far, as far as an invariant asks for it.
 pub(super) struct Checker {
@@ -118,11 +119,15 @@ impl Checker {
         let id = snapshot.id(cursor.safe.number)?.context("the safe head")?;
         ensure!(id.claim == cursor.safe.claim, "INV-2: the safe head is another block");
         ensure!(id == snapshot.safe(), "INV-2: {:?} is safe, derived {id:?}", snapshot.safe());
+        if cursor.da.height == 0 {
+            // Where derivation starts is settled by the first DA block, whichever that will be.
+            return Ok(());
+        }
         let header = snapshot.header(id.number)?.context("the safe header")?;
-        let head = (id, header.state_root, header.receipts_root);
-        let before = *self.derived.entry(cursor.da.hash).or_insert(head);
+        let head = (id, header.state_root, header.receipts_root, (*cursor).clone());
+        let before = self.derived.entry(cursor.da.hash).or_insert_with(|| head.clone());
         ensure!(
-            before == head,
+            *before == head,
             "INV-2: after DA block {} {} one node has {before:?}, another {head:?}",
             cursor.da.height,
             cursor.da.hash

@@ -216,6 +216,9 @@ impl Sim {
             self.seen.hurts += 1;
             return self.fall(at);
         }
+        if self.peers[at].node.is_none() {
+            return Ok(());
+        }
         let ops = self.rng.below(12);
         self.peers[at].storage.cut_after(ops);
         self.works(at).await?;
@@ -225,6 +228,9 @@ impl Sim {
     /// The disk gives an error, once, in the middle of what a node does next.
     async fn disk_error(&mut self) -> eyre::Result<()> {
         let at = self.busy();
+        if self.peers[at].node.is_none() {
+            return Ok(());
+        }
         let ops = self.rng.below(12);
         self.peers[at].storage.fail_after(ops);
         self.works(at).await?;
