@@ -8,9 +8,7 @@ use op_alloy_consensus::TxDeposit;
 
 use crate::directory::{FORCED_TYPE, ForcedMessage};
 
-/// Ethereum's EIP-2718 envelope plus the deposit type 0x7E. There is no blob transaction in it:
-/// a rollup has no blobs of its own.
-pub type TxEnvelope = op_alloy_consensus::OpTxEnvelope;
+pub use crate::envelope::{TxEnvelope, TxType};
 
 /// A decoded transaction with its sender recovered: proof that both were done once.
 #[derive(Debug, Clone)]
@@ -74,6 +72,21 @@ impl Tx {
         let envelope =
             TxEnvelope::decode_2718_exact(raw.as_ref()).map_err(|_| TxError::Encoding)?;
         let sender = envelope.recover_signer().map_err(|_| TxError::Signature)?;
+        Ok(Self { hash: keccak256(&raw), raw, sender, envelope })
+    }
+
+    /// Decodes a signed transaction of another chain, of any fork: blob transactions too, and
+    /// signatures with `s` in the upper half, which Frontier allowed. What its fork allows is
+    /// checked when it is executed.
+    pub fn foreign(raw: Bytes) -> Result<Self, TxError> {
+        match raw.first() {
+            Some(0x01..=0x04 | 0xc0..=0xff) => {}
+            Some(_) => return Err(TxError::Type),
+            None => return Err(TxError::Encoding),
+        }
+        let envelope =
+            TxEnvelope::decode_2718_exact(raw.as_ref()).map_err(|_| TxError::Encoding)?;
+        let sender = envelope.recover_signer_unchecked().map_err(|_| TxError::Signature)?;
         Ok(Self { hash: keccak256(&raw), raw, sender, envelope })
     }
 

@@ -30,6 +30,8 @@ fn env(fork: Fork) -> BlockEnv {
         bytes_available: 1 << 20,
         base_fee: 1,
         mix_hash: B256::ZERO,
+        difficulty: U256::ZERO,
+        blob_base_fee: 1,
     }
 }
 
