@@ -122,6 +122,23 @@ fn check(test: Test, codes: &BTreeMap<B256, Bytes>) -> eyre::Result<()> {
     Ok(())
 }
 
+/// Forks of mainnet by the block they came into force at, the last first.
+const FORKS: &[(u64, Fork)] = &[
+    (12_965_000, Fork::London),
+    (12_244_000, Fork::Berlin),
+    (9_069_000, Fork::Istanbul),
+    (7_280_000, Fork::Petersburg),
+    (4_370_000, Fork::Byzantium),
+    (2_675_000, Fork::SpuriousDragon),
+    (2_463_000, Fork::TangerineWhistle),
+    (1_150_000, Fork::Homestead),
+];
+
+fn fork_at(number: u64) -> Fork {
+    let found = FORKS.iter().find(|(since, _)| *since <= number);
+    found.map_or(Fork::Frontier, |(_, fork)| *fork)
+}
+
 fn env(block: &Block) -> BlockEnv {
     let number = block.number.to();
     let gas_limit = block.gas_limit.to();
@@ -129,17 +146,7 @@ fn env(block: &Block) -> BlockEnv {
         chain_id: 1,
         number,
         time_ms: block.timestamp.to::<u64>() * 1000,
-        fork: match number {
-            ..1_150_000 => Fork::Frontier,
-            ..2_463_000 => Fork::Homestead,
-            ..2_675_000 => Fork::TangerineWhistle,
-            ..4_370_000 => Fork::SpuriousDragon,
-            ..7_280_000 => Fork::Byzantium,
-            ..9_069_000 => Fork::Petersburg,
-            ..12_244_000 => Fork::Istanbul,
-            ..12_965_000 => Fork::Berlin,
-            _ => Fork::London,
-        },
+        fork: fork_at(number),
         beneficiary: block.miner,
         gas_limit,
         gas_available: gas_limit,

@@ -5,6 +5,7 @@ mod calls;
 mod contracts;
 mod deposits;
 mod differential;
+mod foreign;
 mod skips;
 
 use std::collections::BTreeMap;
