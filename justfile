@@ -29,6 +29,14 @@ bless:
 contracts:
     cd bridge/contracts && npm ci --no-audit --no-fund --ignore-scripts && node build.mjs
 
+# Fetches official suites of Ethereum at pinned commits; says which variable to set.
+suites:
+    tests/conformance/fetch.sh
+
+# Official suites alone, or those whose name contains a word: `just conformance trie`.
+conformance *NAME:
+    cargo test --workspace --test conformance -- {{NAME}}
+
 # Licences and advisories (needs cargo-deny).
 deny:
     cargo deny check

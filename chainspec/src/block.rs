@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use alloy_consensus::{EMPTY_OMMER_ROOT_HASH, Header};
+use alloy_consensus::{EMPTY_OMMER_ROOT_HASH, Header, TxReceipt};
+use alloy_eips::eip2718::Encodable2718;
 use alloy_eips::eip7685::Requests;
 use alloy_primitives::{Address, B64, B256, Bloom, Bytes, Log, U256, keccak256};
-use alloy_rlp::{Decodable, Encodable, RlpDecodable, RlpEncodable};
-use op_alloy_consensus::{OpReceiptEnvelope, OpTxType};
+use alloy_rlp::{BufMut, Decodable, Encodable, RlpDecodable, RlpEncodable};
+use op_alloy_consensus::{DEPOSIT_TX_TYPE_ID, OpReceiptEnvelope, OpTxType};
 
 use crate::batch::DaRef;
 use crate::message::LaneItem;
@@ -364,17 +365,30 @@ pub struct Receipt {
 }
 
 impl Receipt {
-    /// The consensus form, as it stands in the receipts trie (deposits as OP since Canyon).
-    pub fn envelope(&self, tx_type: OpTxType) -> OpReceiptEnvelope {
-        let deposit = tx_type == OpTxType::Deposit;
-        OpReceiptEnvelope::from_parts(
-            self.success,
-            self.cumulative_gas_used,
-            &self.logs,
-            tx_type,
-            deposit.then_some(self.deposit_nonce),
-            deposit.then_some(1),
-        )
+    /// Writes the consensus form, as it stands in the receipts trie from Byzantium on (deposits as
+    /// OP since Canyon), for a transaction of this type.
+    pub fn encode_2718(&self, tx_type: u8, out: &mut dyn BufMut) {
+        if tx_type == DEPOSIT_TX_TYPE_ID {
+            return OpReceiptEnvelope::from_parts(
+                self.success,
+                self.cumulative_gas_used,
+                &self.logs,
+                OpTxType::Deposit,
+                Some(self.deposit_nonce),
+                Some(1),
+            )
+            .encode_2718(out);
+        }
+        if tx_type != 0 {
+            out.put_u8(tx_type);
+        }
+        alloy_consensus::Receipt {
+            status: self.success.into(),
+            cumulative_gas_used: self.cumulative_gas_used,
+            logs: self.logs.clone(),
+        }
+        .into_with_bloom()
+        .encode(out);
     }
 }
 

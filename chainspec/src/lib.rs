@@ -5,6 +5,7 @@ pub mod block;
 pub mod clock;
 pub mod crash;
 pub mod directory;
+mod envelope;
 pub mod fees;
 pub mod heads;
 pub mod mailbox;
@@ -29,9 +30,10 @@ pub use heads::{BlockId, Heads};
 pub use message::{DeliveryReceipt, DeliveryStatus, LaneItem, Message, Terms};
 pub use metalayer::{Commitment, Flow, Inbound, LaneState};
 pub use plan::{
-    BlockEnv, BlockPlan, CallOutcome, Closed, SystemBlock, SystemCall, SystemModule, SystemState,
+    BlockEnv, BlockPlan, CallOutcome, Closed, NO_BLOBS, SystemBlock, SystemCall, SystemModule,
+    SystemState,
 };
 pub use seal::{Seal, SealContext, SealTuple};
 pub use spec::{ChainSpec, Fork};
 pub use state::{Account, AccountDiff, StateDiff, StateError, StateReader};
-pub use tx::{SkipReason, Tx, TxEnvelope, TxError};
+pub use tx::{SkipReason, Tx, TxEnvelope, TxError, TxType};

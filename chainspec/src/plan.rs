@@ -16,6 +16,9 @@ pub const SYSTEM_ACCOUNT: Address = address!("0xca000000000000000000000000000000
 /// Its slot of the total supply in wei.
 pub const SUPPLY_SLOT: U256 = U256::ONE;
 
+/// Blob base fee of a chain without blobs: the least there is (EIP-4844), wei per blob gas.
+pub const NO_BLOBS: u128 = 1;
+
 /// Everything a block is made from besides its parent's state. Equal claim hash, equal plan.
 #[derive(Debug, Clone)]
 pub struct BlockPlan {
@@ -92,8 +95,12 @@ pub struct BlockEnv {
     pub bytes_available: u64,
     /// Base fee in wei per gas.
     pub base_fee: u64,
-    /// `PREVRANDAO`.
+    /// `PREVRANDAO`, from Paris on.
     pub mix_hash: B256,
+    /// `DIFFICULTY`, before Paris: of foreign blocks only. Zero on our chains.
+    pub difficulty: U256,
+    /// `BLOBBASEFEE`, wei per blob gas. On our chains, which carry no blobs, [`NO_BLOBS`].
+    pub blob_base_fee: u128,
 }
 
 /// A call that protocol code makes inside a block: it becomes a transaction of type 0x7E at the

@@ -8,9 +8,7 @@ use op_alloy_consensus::TxDeposit;
 
 use crate::directory::{FORCED_TYPE, ForcedMessage};
 
-/// Ethereum's EIP-2718 envelope plus the deposit type 0x7E. There is no blob transaction in it:
-/// a rollup has no blobs of its own.
-pub type TxEnvelope = op_alloy_consensus::OpTxEnvelope;
+pub use crate::envelope::{TxEnvelope, TxType};
 
 /// A decoded transaction with its sender recovered: proof that both were done once.
 #[derive(Debug, Clone)]
@@ -74,6 +72,21 @@ impl Tx {
         let envelope =
             TxEnvelope::decode_2718_exact(raw.as_ref()).map_err(|_| TxError::Encoding)?;
         let sender = envelope.recover_signer().map_err(|_| TxError::Signature)?;
+        Ok(Self { hash: keccak256(&raw), raw, sender, envelope })
+    }
+
+    /// Decodes a signed transaction of another chain, of any fork: blob transactions too, and
+    /// signatures with `s` in the upper half, which Frontier allowed. What its fork allows is
+    /// checked when it is executed.
+    pub fn foreign(raw: Bytes) -> Result<Self, TxError> {
+        match raw.first() {
+            Some(0x01..=0x04 | 0xc0..=0xff) => {}
+            Some(_) => return Err(TxError::Type),
+            None => return Err(TxError::Encoding),
+        }
+        let envelope =
+            TxEnvelope::decode_2718_exact(raw.as_ref()).map_err(|_| TxError::Encoding)?;
+        let sender = envelope.recover_signer_unchecked().map_err(|_| TxError::Signature)?;
         Ok(Self { hash: keccak256(&raw), raw, sender, envelope })
     }
 
@@ -211,8 +224,35 @@ pub enum SkipReason {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use alloy_consensus::{SignableTransaction, TxEip4844, TxLegacy};
+    use alloy_primitives::{Signature, uint};
+
     use super::*;
     use crate::plan::Candidate;
+
+    #[test]
+    fn blobs_and_high_signatures_are_of_foreign_chains_only() {
+        let half = Signature::test_signature();
+        let order = uint!(
+            115792089237316195423570985008687907852837564279074904382605163141518161494337_U256
+        );
+        let high = Signature::new(half.r(), order - half.s(), !half.v());
+        let raw = |envelope: TxEnvelope| Bytes::from(envelope.encoded_2718());
+        let blob = TxEip4844 { blob_versioned_hashes: vec![B256::ZERO], ..Default::default() };
+        let blob = raw(blob.into_signed(half).into());
+        assert_eq!(Tx::decode(blob.clone()), Err(TxError::Blob));
+        let read = Tx::foreign(blob.clone()).unwrap();
+        assert_eq!((read.envelope.tx_type(), read.hash), (TxType::Eip4844, keccak256(&blob)));
+        assert_eq!(read.envelope.encoded_2718(), blob);
+        let signed = |signature| raw(TxLegacy::default().into_signed(signature).into());
+        assert_eq!(Tx::decode(signed(high)), Err(TxError::Signature));
+        // The mirrored signature is of the same sender.
+        let sender = Tx::decode(signed(half)).unwrap().sender;
+        assert_eq!(Tx::foreign(signed(high)).unwrap().sender, sender);
+        for bytes in [Bytes::new(), [0x7e].into(), [0x7c].into(), [3].into(), [3, 0xc0].into()] {
+            assert!(Tx::foreign(bytes).is_err());
+        }
+    }
 
     #[test]
     fn a_message_to_the_protocol_is_no_transaction_and_says_so() {

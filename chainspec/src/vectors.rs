@@ -165,6 +165,8 @@ fn header_of(claim: &Claim) -> Header {
         bytes_available: 2_000_000,
         base_fee: 10_000_001,
         mix_hash: claim.mix_hash(),
+        difficulty: U256::ZERO,
+        blob_base_fee: 1,
     };
     let outcome = Outcome {
         parent_hash: word(0x52),

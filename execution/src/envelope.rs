@@ -9,9 +9,10 @@ pub(crate) const MAX_TX_GAS: u64 = 1 << 24;
 
 /// What needs no state: type, chain id, nonce range, fee order, gas limits. For signed types.
 pub(crate) fn check(tx: &Tx, env: &BlockEnv) -> Result<(), SkipReason> {
-    if matches!(tx.envelope, TxEnvelope::PostExec(_)) {
+    if env.fork < since(&tx.envelope) {
         return Err(TxError::Type.into());
     }
+    signature(tx, env.fork)?;
     if let Some(have) = tx.envelope.chain_id().filter(|id| *id != env.chain_id) {
         return Err(SkipReason::ChainId { have, want: env.chain_id });
     }
@@ -21,12 +22,29 @@ pub(crate) fn check(tx: &Tx, env: &BlockEnv) -> Result<(), SkipReason> {
     if tx.envelope.max_priority_fee_per_gas() > Some(tx.envelope.max_fee_per_gas()) {
         return Err(SkipReason::TipAboveFee);
     }
-    let most = match env.fork {
-        Fork::Osaka => env.gas_limit.min(MAX_TX_GAS),
-        _ => env.gas_limit,
-    };
+    let most = if env.fork >= Fork::Osaka { env.gas_limit.min(MAX_TX_GAS) } else { env.gas_limit };
     let have = tx.envelope.gas_limit();
     if have > most { Err(SkipReason::GasLimit { have, most }) } else { Ok(()) }
+}
+
+/// The fork that brought a type.
+fn since(envelope: &TxEnvelope) -> Fork {
+    match envelope {
+        TxEnvelope::Legacy(_) | TxEnvelope::Deposit(_) => Fork::Frontier,
+        TxEnvelope::Eip2930(_) => Fork::Berlin,
+        TxEnvelope::Eip1559(_) => Fork::London,
+        TxEnvelope::Eip4844(_) => Fork::Cancun,
+        TxEnvelope::Eip7702(_) => Fork::Prague,
+    }
+}
+
+/// Signatures that foreign blocks had before our chains began: with `s` in the upper half before
+/// EIP-2 (Homestead), and never with a chain id before EIP-155 (Spurious Dragon).
+fn signature(tx: &Tx, fork: Fork) -> Result<(), TxError> {
+    let high = tx.envelope.signature().is_some_and(|it| it.normalize_s().is_some());
+    let replayable = fork < Fork::SpuriousDragon && tx.envelope.chain_id().is_some();
+    let bad = replayable || (high && fork >= Fork::Homestead);
+    if bad { Err(TxError::Signature) } else { Ok(()) }
 }
 
 /// Most a transaction can cost its sender, in wei; saturates, which no balance covers.
@@ -35,7 +53,9 @@ pub(crate) fn max_cost(tx: &Tx) -> U256 {
         TxEnvelope::Deposit(_) => U256::ZERO,
         _ => U256::from(tx.envelope.gas_limit()) * U256::from(tx.envelope.max_fee_per_gas()),
     };
-    fee.saturating_add(tx.envelope.value())
+    let blob_gas = U256::from(tx.envelope.blob_gas_used().unwrap_or_default());
+    let blob_fee = blob_gas * U256::from(tx.envelope.max_fee_per_blob_gas().unwrap_or_default());
+    fee.saturating_add(blob_fee).saturating_add(tx.envelope.value())
 }
 
 /// Gas and bytes that are left in a block.

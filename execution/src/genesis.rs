@@ -54,6 +54,8 @@ pub fn env(spec: &ChainSpec) -> BlockEnv {
         bytes_available: spec.gas.limit_bytes,
         base_fee: FeeState::genesis(&spec.gas, claim.time_ms).base_fee(&spec.fees),
         mix_hash: claim.mix_hash(),
+        difficulty: U256::ZERO,
+        blob_base_fee: causeway_chainspec::NO_BLOBS,
     }
 }
 

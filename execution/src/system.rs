@@ -53,6 +53,8 @@ pub fn env(
         bytes_available: spec.gas.limit_bytes.min(fees.bucket_bytes),
         base_fee: fees.base_fee(&spec.fees),
         mix_hash,
+        difficulty: U256::ZERO,
+        blob_base_fee: causeway_chainspec::NO_BLOBS,
     })
 }
 

@@ -36,10 +36,21 @@ pub use issue::{Invalid, Issue, Severity};
 pub use lock::Lock;
 pub use parse::{Inputs, ReadFile, parse};
 
-/// Rules of the EVM in force, in order. Own chains start at `Prague`.
+/// Rules of the EVM in force, in order. Own chains start at `Prague`; the forks before it are
+/// those of foreign blocks. Constantinople is left out: on every public chain it came into force
+/// together with Petersburg, which took half of it back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(missing_docs)]
 pub enum Fork {
+    Frontier,
+    Homestead,
+    TangerineWhistle,
+    SpuriousDragon,
+    Byzantium,
+    Petersburg,
+    Istanbul,
+    Berlin,
+    London,
     Paris,
     Shanghai,
     Cancun,
@@ -271,12 +282,35 @@ impl ChainSpec {
 
 impl Fork {
     /// Every fork, in order.
-    pub const ALL: [Fork; 5] =
-        [Fork::Paris, Fork::Shanghai, Fork::Cancun, Fork::Prague, Fork::Osaka];
+    pub const ALL: [Fork; 14] = [
+        Fork::Frontier,
+        Fork::Homestead,
+        Fork::TangerineWhistle,
+        Fork::SpuriousDragon,
+        Fork::Byzantium,
+        Fork::Petersburg,
+        Fork::Istanbul,
+        Fork::Berlin,
+        Fork::London,
+        Fork::Paris,
+        Fork::Shanghai,
+        Fork::Cancun,
+        Fork::Prague,
+        Fork::Osaka,
+    ];
 
     /// Name, as in `execution.forks`.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Frontier => "frontier",
+            Self::Homestead => "homestead",
+            Self::TangerineWhistle => "tangerine_whistle",
+            Self::SpuriousDragon => "spurious_dragon",
+            Self::Byzantium => "byzantium",
+            Self::Petersburg => "petersburg",
+            Self::Istanbul => "istanbul",
+            Self::Berlin => "berlin",
+            Self::London => "london",
             Self::Paris => "paris",
             Self::Shanghai => "shanghai",
             Self::Cancun => "cancun",

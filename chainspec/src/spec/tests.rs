@@ -158,6 +158,11 @@ fn rules_of_the_protocol_are_checked() {
     refused("execution", "idle = \"500ms\"", "CS0050", "execution.idle");
     refused("execution", "idle = \"20m\"", "CS0050", "execution.idle");
     refused("execution", "forks = { cancun = 0, prague = 0 }", "CS0020", "execution.forks.cancun");
+    // Forks of foreign blocks are no forks of ours.
+    for fork in ["frontier", "homestead", "byzantium", "london", "paris"] {
+        let path = format!("execution.forks.{fork}");
+        refused("execution", &format!("forks = {{ {fork} = 0, prague = 0 }}"), "CS0020", &path);
+    }
     refused("execution", "forks = { osaka = 0 }", "CS0020", "execution.forks");
     refused("execution", "forks = { prague = 5 }", "CS0020", "execution.forks");
     refused("fees", "denominator = 0", "CS0040", "fees.denominator");

@@ -94,7 +94,9 @@ impl Block<'_> {
         };
         let flow = frames::db(&mut self.engine).commit(changes);
         let base_fee = U256::from(self.env.base_fee) * U256::from(result.tx_gas_used());
-        self.account_for(flow, U256::ZERO, base_fee)?;
+        let blob_gas = U256::from(tx.envelope.blob_gas_used().unwrap_or_default());
+        let blob_fee = U256::from(self.env.blob_base_fee) * blob_gas;
+        self.account_for(flow, U256::ZERO, base_fee + blob_fee)?;
         Ok(Effect::new(result, 0))
     }
 
@@ -138,13 +140,13 @@ impl Block<'_> {
         }
     }
 
-    /// Counts what a transaction burnt: the base fee, and what went down with contracts that
+    /// Counts what a transaction burnt: base fee and blob fee, and what went down with contracts that
     /// destroyed themselves. Wei out of nothing is a broken VM.
-    fn account_for(&mut self, flow: Flow, mint: U256, base_fee: U256) -> Result<(), VmError> {
+    fn account_for(&mut self, flow: Flow, mint: U256, fees: U256) -> Result<(), VmError> {
         let burnt = flow.before.wrapping_add(mint).wrapping_sub(flow.after);
-        if burnt.bit(255) || burnt < base_fee {
+        if burnt.bit(255) || burnt < fees {
             return Err(VmError::Broken(format!(
-                "balances moved from {} to {} with {mint} minted and {base_fee} of base fee",
+                "balances moved from {} to {} with {mint} minted and {fees} of fees to burn",
                 flow.before, flow.after
             )));
         }

@@ -24,7 +24,7 @@ use state::{CodeCache, Db};
 /// Gas of a preinstall's constructor: more than any needs, and an end to one that loops.
 const PREINSTALL_GAS: u64 = 1 << 30;
 
-/// The Ethereum virtual machine, Paris to Osaka.
+/// The Ethereum virtual machine, Frontier to Osaka.
 #[derive(Debug, Default)]
 struct Evm {
     codes: CodeCache,

@@ -1,6 +1,6 @@
 //! From the chain's values to revm's and back: environments, transactions, and why one is invalid.
 
-use alloy_consensus::Transaction;
+use alloy_consensus::{Transaction, Typed2718};
 use alloy_primitives::U256;
 use causeway_chainspec::{BlockEnv, Fork, SkipReason, Tx, TxEnvelope, TxError};
 use revm::context::{BlockEnv as RevmBlock, CfgEnv, TxEnv};
@@ -8,6 +8,7 @@ use revm::context_interface::block::BlobExcessGasAndPrice;
 use revm::context_interface::cfg::gas_params::GasParams;
 use revm::context_interface::either::Either;
 use revm::context_interface::result::{EVMError, InvalidTransaction as Invalid};
+use revm::handler::validation;
 use revm::primitives::{eip3860::MAX_INITCODE_SIZE, hardfork::SpecId};
 
 use super::frames::Failure;
@@ -16,6 +17,15 @@ use crate::{Call, TxFacts, VmError, envelope};
 /// revm's name of a fork.
 pub(super) const fn spec_id(fork: Fork) -> SpecId {
     match fork {
+        Fork::Frontier => SpecId::FRONTIER,
+        Fork::Homestead => SpecId::HOMESTEAD,
+        Fork::TangerineWhistle => SpecId::TANGERINE,
+        Fork::SpuriousDragon => SpecId::SPURIOUS_DRAGON,
+        Fork::Byzantium => SpecId::BYZANTIUM,
+        Fork::Petersburg => SpecId::PETERSBURG,
+        Fork::Istanbul => SpecId::ISTANBUL,
+        Fork::Berlin => SpecId::BERLIN,
+        Fork::London => SpecId::LONDON,
         Fork::Paris => SpecId::MERGE,
         Fork::Shanghai => SpecId::SHANGHAI,
         Fork::Cancun => SpecId::CANCUN,
@@ -31,13 +41,18 @@ pub(super) fn check(tx: &Tx, env: &BlockEnv) -> Result<TxFacts, SkipReason> {
         return Ok(facts);
     }
     envelope::check(tx, env)?;
-    if let TxEnvelope::Eip7702(signed) = &tx.envelope {
-        if env.fork < Fork::Prague {
-            return Err(TxError::Type.into());
-        }
-        if signed.tx().authorization_list.is_empty() {
+    match &tx.envelope {
+        TxEnvelope::Eip7702(signed) if signed.tx().authorization_list.is_empty() => {
             return Err(empty_authorizations());
         }
+        TxEnvelope::Eip4844(signed) => {
+            let (hashes, fee) =
+                (&signed.tx().blob_versioned_hashes, signed.tx().max_fee_per_blob_gas);
+            let most = Some(most_blobs(env.fork));
+            validation::validate_eip4844_tx(hashes, fee, env.blob_base_fee, most)
+                .map_err(invalid)?;
+        }
+        _ => {}
     }
     let have = tx.envelope.input().len();
     if tx.envelope.is_create() && env.fork >= Fork::Shanghai && have > MAX_INITCODE_SIZE {
@@ -67,10 +82,16 @@ fn empty_authorizations() -> SkipReason {
     SkipReason::Other("EIP-7702 transaction with empty auth list".into())
 }
 
+/// Most blobs of one transaction: what a block may hold, and less since EIP-7594.
+fn most_blobs(fork: Fork) -> u64 {
+    if fork == Fork::Prague { 9 } else { 6 }
+}
+
 /// Rules of the chain. The block's gas limit is checked by us, deposits being exempt from it.
 pub(super) fn cfg(env: &BlockEnv) -> CfgEnv {
     let mut cfg = CfgEnv::new_with_spec(spec_id(env.fork)).with_chain_id(env.chain_id);
     cfg.disable_block_gas_limit = true;
+    cfg.max_blobs_per_tx = Some(most_blobs(env.fork));
     cfg
 }
 
@@ -82,11 +103,11 @@ pub(super) fn block(env: &BlockEnv) -> RevmBlock {
         timestamp: U256::from(env.time_ms / 1000),
         gas_limit: env.gas_limit,
         basefee: env.base_fee,
-        difficulty: U256::ZERO,
+        difficulty: env.difficulty,
         prevrandao: Some(env.mix_hash),
         blob_excess_gas_and_price: Some(BlobExcessGasAndPrice {
             excess_blob_gas: 0,
-            blob_gasprice: 1,
+            blob_gasprice: env.blob_base_fee,
         }),
         slot_num: 0,
     }
@@ -97,7 +118,7 @@ pub(super) fn tx_env(tx: &Tx) -> TxEnv {
     let envelope = &tx.envelope;
     let deposit = tx.is_deposit();
     TxEnv {
-        tx_type: if deposit { 0 } else { envelope.tx_type() as u8 },
+        tx_type: if deposit { 0 } else { envelope.ty() },
         caller: tx.sender,
         gas_limit: envelope.gas_limit(),
         gas_price: if deposit { 0 } else { envelope.max_fee_per_gas() },
@@ -108,8 +129,8 @@ pub(super) fn tx_env(tx: &Tx) -> TxEnv {
         chain_id: envelope.chain_id(),
         access_list: envelope.access_list().cloned().unwrap_or_default(),
         gas_priority_fee: envelope.max_priority_fee_per_gas(),
-        blob_hashes: Vec::new(),
-        max_fee_per_blob_gas: 0,
+        blob_hashes: envelope.blob_versioned_hashes().unwrap_or_default().to_vec(),
+        max_fee_per_blob_gas: envelope.max_fee_per_blob_gas().unwrap_or_default(),
         authorization_list: envelope
             .authorization_list()
             .map(|list| list.iter().cloned().map(Either::Left).collect())

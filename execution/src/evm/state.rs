@@ -141,7 +141,9 @@ impl<'a> Db<'a> {
             };
             let balance = loaded.now.as_ref().map_or(U256::ZERO, |info| info.balance);
             flow.before = flow.before.wrapping_add(balance);
-            let destroyed = account.is_selfdestructed() || account.info.is_empty();
+            // Before EIP-161 an empty account may exist: revm hands it over as created.
+            let emptied = account.info.is_empty() && !account.is_created();
+            let destroyed = account.is_selfdestructed() || emptied;
             if destroyed || account.is_created() {
                 loaded.fresh = true;
                 loaded.slots.clear();

@@ -9,7 +9,7 @@ use alloy_consensus::Transaction;
 use alloy_primitives::{Address, Bytes, Log, TxKind, U256};
 use causeway_chainspec::{
     BlockEnv, CallOutcome, ChainSpec, Fork, Receipt, SkipReason, StateDiff, StateReader, Tx,
-    TxEnvelope, TxError,
+    TxEnvelope,
 };
 
 use crate::overlay::StateOver;
@@ -37,7 +37,7 @@ impl Vm for Ledger {
         }
         envelope::check(tx, env)?;
         match &tx.envelope {
-            TxEnvelope::Eip7702(_) if env.fork < Fork::Prague => return Err(TxError::Type.into()),
+            TxEnvelope::Eip4844(_) => return Err(SkipReason::Unsupported("blobs".into())),
             TxEnvelope::Eip7702(_) => return Err(SkipReason::Unsupported("authorizations".into())),
             _ if tx.envelope.is_create() => return Err(SkipReason::Unsupported("creation".into())),
             _ if tx.envelope.access_list().is_some_and(|list| !list.is_empty()) => {

@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use alloy_consensus::{SignableTransaction, TxEip1559, TxEip2930, TxEip7702};
+use alloy_consensus::{SignableTransaction, TxEip1559, TxEip2930, TxEip4844, TxEip7702};
 use alloy_eips::eip2930::{AccessList, AccessListItem};
 use alloy_primitives::{B256, Signature, U256, keccak256};
 use alloy_sol_types::{Revert, SolCall, SolError};
 use causeway_chainspec::mailbox::{
     self as abi, COURIER, Coin, LaneStatus, LaneWord, MAILBOX, layout,
 };
-use causeway_chainspec::{Account, AccountDiff, DeliveryStatus, Message, StateDiff, Terms};
+use causeway_chainspec::{
+    Account, AccountDiff, DeliveryStatus, Message, StateDiff, Terms, TxError,
+};
 use op_alloy_consensus::TxDeposit;
 
 use super::*;
@@ -30,6 +32,8 @@ fn env(fork: Fork) -> BlockEnv {
         bytes_available: 1 << 20,
         base_fee: 1,
         mix_hash: B256::ZERO,
+        difficulty: U256::ZERO,
+        blob_base_fee: 1,
     }
 }
 
@@ -55,6 +59,9 @@ fn what_needs_a_machine_is_refused_before_it_is_taken() {
     let authorize = || TxEnvelope::Eip7702(authorize.clone().into_signed(sign()));
     assert_eq!(reason(authorize(), Fork::Prague), unsupported("authorizations"));
     assert_eq!(reason(authorize(), Fork::Cancun), Some(TxError::Type.into()));
+    let blobs = TxEip4844 { chain_id: 1, gas_limit: 50_000, ..Default::default() };
+    let blobs = TxEnvelope::Eip4844(blobs.into_signed(sign()));
+    assert_eq!(reason(blobs, Fork::Prague), unsupported("blobs"));
     let big = TxEip2930 { gas_limit: (1 << 24) + 1, ..plain };
     let cap = SkipReason::GasLimit { have: (1 << 24) + 1, most: 1 << 24 };
     assert_eq!(reason(envelope(big), Fork::Osaka), Some(cap));

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use alloy_consensus::Transaction;
-use alloy_consensus::proofs::{calculate_receipt_root, ordered_trie_root_with_encoder};
+use alloy_consensus::Typed2718;
+use alloy_consensus::proofs::ordered_trie_root_with_encoder;
 use alloy_primitives::{Address, B256, Bloom, U256, address};
 use causeway_chainspec::block::{Outcome, concat_hash, header, requests_hash};
 use causeway_chainspec::plan::Candidate;
@@ -297,13 +298,11 @@ fn hash_block(
 
 fn body_roots(run: &Run) -> (B256, B256) {
     let txs = ordered_trie_root_with_encoder(&run.txs, |tx, out| out.extend_from_slice(&tx.raw));
-    let receipts: Vec<_> = run
-        .txs
-        .iter()
-        .zip(&run.receipts)
-        .map(|(tx, receipt)| receipt.envelope(tx.envelope.tx_type()))
-        .collect();
-    (txs, calculate_receipt_root(&receipts))
+    let receipts: Vec<_> = run.txs.iter().zip(&run.receipts).collect();
+    let receipts = ordered_trie_root_with_encoder(&receipts, |(tx, receipt), out| {
+        receipt.encode_2718(tx.envelope.ty(), out);
+    });
+    (txs, receipts)
 }
 
 fn bloom(receipts: &[Receipt]) -> Bloom {

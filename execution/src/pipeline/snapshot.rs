@@ -194,6 +194,8 @@ impl Snapshot {
             bytes_available: self.spec.gas.limit_bytes,
             base_fee: header.base_fee_per_gas.unwrap_or_default(),
             mix_hash: header.mix_hash,
+            difficulty: U256::ZERO,
+            blob_base_fee: causeway_chainspec::NO_BLOBS,
         }))
     }
 

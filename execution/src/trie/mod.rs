@@ -69,7 +69,7 @@ impl TrieDiff {
 }
 
 /// Reads a node by path, from one trie.
-type Load<'a> = dyn Fn(&Nibbles) -> Result<Option<Bytes>, StateError> + Sync + 'a;
+pub type Load<'a> = dyn Fn(&Nibbles) -> Result<Option<Bytes>, StateError> + Sync + 'a;
 
 /// State root after `diff`, and the nodes that change. Loads only the paths that `diff` touches
 /// (and a sibling where a branch collapses). An account that is `None` afterwards loses its leaf
@@ -99,6 +99,22 @@ pub fn state_root(
     let root = load(&Nibbles::new())?.map_or(EMPTY_ROOT_HASH, keccak256);
     let (root, accounts) = update(&load, root, &keys, &leaf)?;
     Ok((root, TrieDiff { accounts, storages: storages.into_inner() }))
+}
+
+/// Root of any one trie, and the nodes that change, after some keys got new values (`None`
+/// deletes): the update that state and storage roots are made with. Keys are of up to 64 nibbles,
+/// and none may be the beginning of another, also of one that the trie holds: no trie of Ethereum
+/// has such keys (they are hashes, or RLP), so a branch of ours holds no value.
+pub fn trie_root(
+    load: &Load<'_>,
+    root: B256,
+    changes: &BTreeMap<Nibbles, Option<Vec<u8>>>,
+) -> Result<(B256, BTreeMap<Nibbles, Option<Bytes>>), StateError> {
+    let (keys, values): (Vec<Nibbles>, Vec<_>) = changes.iter().unzip();
+    if let Some(pair) = keys.windows(2).find(|pair| pair[1].starts_with(&pair[0])) {
+        return Err(StateError(format!("trie key {:?} is the beginning of another", pair[0])));
+    }
+    update(load, root, &keys, &|index, _| Ok(values[index].clone()))
 }
 
 /// The leaf of an account after `diff` (none if it is gone), and what its storage trie changes.

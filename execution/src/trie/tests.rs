@@ -380,3 +380,24 @@ fn a_storage_trie_that_is_gone_is_an_error() {
     assert!(state_root(&memory, &change(2)).is_err());
     assert!(prove(&memory, address, &[B256::ZERO]).is_err());
 }
+
+#[test]
+fn any_trie_can_be_updated_but_no_key_begins_another() {
+    let key = |bytes: &[u8]| Nibbles::unpack(bytes);
+    let changes = BTreeMap::from([
+        (key(b"abc"), Some(vec![1])),
+        (key(b"abd"), Some(vec![2; 40])),
+        (key(b"x"), Some(vec![3])),
+    ]);
+    let (root, nodes) = trie_root(&|_| Ok(None), EMPTY_ROOT_HASH, &changes).unwrap();
+    let mut builder = HashBuilder::default();
+    for (key, value) in &changes {
+        builder.add_leaf(*key, value.as_ref().unwrap());
+    }
+    assert_eq!(root, builder.root());
+    let load = |path: &Nibbles| Ok(nodes.get(path).cloned().flatten());
+    let gone = changes.into_keys().map(|key| (key, None)).collect();
+    assert_eq!(trie_root(&load, root, &gone).unwrap().0, EMPTY_ROOT_HASH);
+    let begins = BTreeMap::from([(key(b"ab"), Some(vec![1])), (key(b"abc"), Some(vec![2]))]);
+    assert!(trie_root(&|_| Ok(None), EMPTY_ROOT_HASH, &begins).is_err());
+}

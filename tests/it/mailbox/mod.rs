@@ -135,6 +135,8 @@ impl Chain {
                 bytes_available: 1 << 20,
                 base_fee: 7,
                 mix_hash: B256::ZERO,
+                difficulty: U256::ZERO,
+                blob_base_fee: 1,
             },
         };
         chain.contract(MAILBOX, mailbox::CODE);

@@ -147,6 +147,8 @@ fn env() -> BlockEnv {
         bytes_available: 1 << 20,
         base_fee: BASE_FEE,
         mix_hash: B256::ZERO,
+        difficulty: U256::ZERO,
+        blob_base_fee: 1,
     }
 }
 

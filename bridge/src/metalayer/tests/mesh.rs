@@ -322,6 +322,8 @@ fn env(spec: &ChainSpec, number: u64, time_ms: u64) -> BlockEnv {
         bytes_available: spec.gas.limit_bytes,
         base_fee: 8,
         mix_hash: B256::ZERO,
+        difficulty: U256::ZERO,
+        blob_base_fee: 1,
     }
 }
 

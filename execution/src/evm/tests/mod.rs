@@ -5,6 +5,7 @@ mod calls;
 mod contracts;
 mod deposits;
 mod differential;
+mod foreign;
 mod skips;
 
 use std::collections::BTreeMap;
@@ -122,6 +123,8 @@ pub(super) fn env(fork: Fork) -> BlockEnv {
         bytes_available: 1 << 20,
         base_fee: BASE_FEE,
         mix_hash: B256::repeat_byte(0x33),
+        difficulty: U256::ZERO,
+        blob_base_fee: 1,
     }
 }
 

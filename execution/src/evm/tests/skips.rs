@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use alloy_consensus::{Sealable, TxEip2930, TxEip7702};
+use alloy_consensus::{TxEip2930, TxEip7702};
 use alloy_primitives::{TxKind, U256};
 use causeway_chainspec::{Fork, SkipReason, StateError, Tx, TxEnvelope};
-use op_alloy_consensus::{PostExecPayload, TxPostExec};
 use proptest::prelude::*;
 use revm::bytecode::opcode::*;
 
@@ -130,8 +129,6 @@ fn types_belong_to_forks_and_vms() {
         ..Default::default()
     };
     let access = unsigned(addr(1), TxEnvelope::Eip2930(signed(access)));
-    let post = TxPostExec::new(PostExecPayload::default()).seal_slow();
-    let post = unsigned(addr(1), TxEnvelope::PostExec(post));
     let reason = |fork, tx: &Arc<Tx>| {
         let checked = Evm::default().check(tx, &env(fork)).err();
         let output = run(&state, &env(fork), std::slice::from_ref(tx));
@@ -143,7 +140,6 @@ fn types_belong_to_forks_and_vms() {
     let empty = Some("EIP-7702 transaction with empty auth list".to_owned());
     assert_eq!(reason(Fork::Cancun, &authorize), unknown);
     assert_eq!(reason(Fork::Prague, &authorize), empty);
-    assert_eq!(reason(Fork::Osaka, &post), unknown);
     assert_eq!(reason(Fork::Prague, &access), None);
     assert_eq!(reason(Fork::Prague, &legacy(1, 0, None, 10)), None);
     assert_eq!(reason(Fork::Prague, &legacy(1, 0, Some(CHAIN), 10)), None);

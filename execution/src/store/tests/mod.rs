@@ -295,6 +295,8 @@ fn env(number: u64) -> BlockEnv {
         bytes_available: 1 << 20,
         base_fee: 7,
         mix_hash: B256::ZERO,
+        difficulty: U256::ZERO,
+        blob_base_fee: 1,
     }
 }
 

@@ -207,6 +207,8 @@ pub(super) fn env(number: u64) -> BlockEnv {
         bytes_available: spec.gas.limit_bytes,
         base_fee: BASE_FEE,
         mix_hash: B256::repeat_byte(0x77),
+        difficulty: U256::ZERO,
+        blob_base_fee: 1,
     }
 }
 

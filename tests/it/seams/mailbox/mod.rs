@@ -133,6 +133,8 @@ impl Chain {
                 bytes_available: 1 << 20,
                 base_fee: 7,
                 mix_hash: B256::ZERO,
+                difficulty: U256::ZERO,
+                blob_base_fee: 1,
             },
         };
         for (address, code) in [(MAILBOX, abi::CODE), (CONTRACT, &[0])] {
