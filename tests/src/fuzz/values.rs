@@ -145,7 +145,7 @@ pub(super) fn tx(bytes: &[u8]) {
         Ok(tx) => {
             let again = tx.envelope.encoded_2718();
             assert_eq!(again, bytes, "two encodings of one transaction");
-            assert_eq!(tx.hash, *tx.envelope.tx_hash(), "two hashes of one transaction");
+            assert_eq!(tx.hash, tx.envelope.trie_hash(), "two hashes of one transaction");
             assert_eq!(stored.expect("what decodes can be stored"), tx);
             assert!(!tx.is_deposit(), "a deposit that somebody signed");
             // The JSON-RPC shows it as an object, whatever its numbers are.

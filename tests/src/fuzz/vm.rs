@@ -76,6 +76,8 @@ static MACHINES: LazyLock<Machines> = LazyLock::new(|| {
         bytes_available: 1 << 20,
         base_fee: 7,
         mix_hash: B256::ZERO,
+        difficulty: U256::ZERO,
+        blob_base_fee: 1,
     };
     let open = |open: causeway_execution::Open, at: usize| open(&specs[at]).expect("a VM opens");
     Machines {
