@@ -1,7 +1,7 @@
 //! The cases of official suites that this program does not pass, each with its reason.
 
-const COLLISION: &str = "EIP-7610: an address with storage but neither nonce nor code, \
-    which no chain has made since EIP-161, and no genesis of ours can make others deploy to";
+const COLLISION: &str = "EIP-7610: creation at an address with storage but neither nonce nor code, \
+    which no transaction has made since EIP-161";
 const PRICE: &str = "a price above 2^128 wei per gas, which no balance on any chain can pay";
 const PREFIX: &str = "a key that is the beginning of another, which no trie of Ethereum has";
 const CURSOR: &str = "asks for the keys beside a key, which our trie is never asked for";
