@@ -63,11 +63,6 @@ pub(super) trait Model: Clone {
     fn set_slot(&mut self, address: Address, slot: U256, value: U256);
     /// `BLOCKHASH` of a number.
     fn know_block(&mut self, number: u64, hash: B256);
-
-    /// An account; empty if it does not exist.
-    fn account(&self, address: Address) -> Full {
-        self.everything().remove(&address).unwrap_or_default()
-    }
 }
 
 /// The root of a whole state, from its leaves alone.
