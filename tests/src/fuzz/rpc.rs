@@ -35,9 +35,12 @@ pub(super) fn request(bytes: &[u8]) {
     assert!(answer.len() <= 2 * MOST as usize, "{} bytes of answer", answer.len());
     let Ok(asked) = serde_json::from_slice::<Value>(bytes) else {
         // What the server does not read it does not check: it may be silent about a bad text where
-        // it needs none of it, as behind the id of a notification.
+        // it needs none of it, as behind the id of a notification, or answer each part of a batch.
         if !answer.is_empty() {
-            one(&parsed(&answer), None);
+            match parsed(&answer) {
+                Value::Array(answers) => answers.iter().for_each(|answer| one(answer, None)),
+                answer => one(&answer, None),
+            }
         }
         return;
     };
