@@ -11,7 +11,6 @@ pub mod load;
 pub mod mesh;
 pub mod npm;
 pub mod process;
-pub mod programs;
 pub mod rival;
 pub mod sim;
 pub mod toy_bft;
