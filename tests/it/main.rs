@@ -7,6 +7,7 @@ mod bad_da;
 mod contracts;
 mod crossing;
 mod devnets;
+mod differential;
 mod e2e;
 mod fork_choice;
 mod kill;
