@@ -16,6 +16,7 @@ use super::compare;
 use super::machine::{Head, Model};
 use super::make::Maker;
 use super::predict::{self, Skipped};
+use super::second;
 use super::state::State;
 use super::world::World;
 
@@ -44,6 +45,8 @@ pub(super) struct Chain<'a> {
     pub(super) rng: Rng,
     pub(super) seen: Seen,
     pub(super) places: Places,
+    /// Blocks for another EVM, if anybody asks.
+    pub(super) lines: Option<Vec<String>>,
     dir: TempDir,
     archive: bool,
     /// `None` between two lives only.
@@ -71,6 +74,7 @@ impl<'a> Chain<'a> {
             rng,
             seen: Seen::new(),
             places: Places::new(),
+            lines: None,
             dir: TempDir::new()?,
             archive,
             pipeline: None,
@@ -178,6 +182,9 @@ impl<'a> Chain<'a> {
         compare::block(&block, parent, &predicted, reported, built)
             .map_err(|error| compare::told(error, parent, candidates))?;
         compare::tally(&mut self.seen, &block, &predicted, reported, &parent.state);
+        if let Some(lines) = self.lines.as_mut().filter(|_| !predicted.tried.is_empty()) {
+            lines.push(second::line(&format!("block {}", block.hash), &predicted));
+        }
         for (address, entry) in &predicted.state.0 {
             self.places.entry(*address).or_default().extend(entry.storage.keys());
         }

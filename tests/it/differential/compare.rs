@@ -40,7 +40,7 @@ pub(super) fn block(
     reported: &Skipped,
     built: bool,
 ) -> eyre::Result<()> {
-    let Predicted { head, state, txs, receipts, skipped } = predicted;
+    let Predicted { head, state, txs, receipts, skipped, .. } = predicted;
     ensure!(&block.txs == txs, "{} transactions, the model has {}", block.txs.len(), txs.len());
     for ((ours, theirs), tx) in block.receipts.iter().zip(receipts).zip(txs) {
         ensure!(ours == theirs, "{}:\n  node  {ours:?}\n  model {theirs:?}", tx.hash);
@@ -253,6 +253,7 @@ pub(super) fn tally(
     let code = |entry: &Entry| !entry.code.is_empty();
     let born = after.iter().filter(|(at, entry)| code(entry) && !before.0.contains_key(*at));
     count("contracts born", born.count());
+    count("contracts destroyed", predicted.destroyed as usize);
     count("accounts gone", before.0.keys().filter(|at| !after.contains_key(*at)).count());
     let delegated = after.values().filter(|entry| entry.code.starts_with(&[0xef, 0x01, 0x00]));
     count("delegations", delegated.count());

@@ -63,9 +63,9 @@ impl Machine for Book {
         }
     }
 
-    fn state(mut self: Box<Self>) -> State {
-        self.state.0.retain(|_, entry| !entry.is_empty());
-        self.state
+    fn state(&self) -> State {
+        let entries = self.state.0.iter().filter(|(_, entry)| !entry.is_empty());
+        State(entries.map(|(address, entry)| (*address, entry.clone())).collect())
     }
 }
 

@@ -48,7 +48,11 @@ pub(super) trait Machine {
     /// Runs one transaction and keeps what it did.
     fn run(&mut self, tx: &Tx) -> Verdict;
     /// The state now.
-    fn state(self: Box<Self>) -> State;
+    fn state(&self) -> State;
+    /// Contracts that ceased to exist so far.
+    fn destroyed(&self) -> u64 {
+        0
+    }
 }
 
 /// A kind of machine.

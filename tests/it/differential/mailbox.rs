@@ -20,8 +20,11 @@ pub(super) fn call(rng: &mut Rng, draft: &mut Draft, people: &[Address]) {
     let size = body.len();
     let (input, value) = match rng.below(9) {
         0 | 1 => {
-            let (destinationDomain, recipientAddress, messageBody) = (domain, recipient, body);
-            let call = abi::dispatchCall { destinationDomain, recipientAddress, messageBody };
+            let call = abi::dispatchCall {
+                destinationDomain: domain,
+                recipientAddress: recipient,
+                messageBody: body,
+            };
             (call.abi_encode(), fee(DEFAULT_GAS, size))
         }
         2 | 3 => {

@@ -8,6 +8,7 @@ mod machine;
 mod mailbox;
 mod make;
 mod predict;
+mod second;
 mod state;
 mod stock;
 mod world;

@@ -32,6 +32,13 @@ pub(super) struct Predicted {
     pub(super) receipts: Vec<Receipt>,
     /// Hashes of what is left out, in order.
     pub(super) skipped: Vec<B256>,
+    /// State before the first candidate and after the last, without the protocol's last words.
+    pub(super) before: State,
+    pub(super) after: State,
+    /// Candidates that the machine was asked to run, and what it said.
+    pub(super) tried: Vec<(Bytes, Option<Receipt>)>,
+    /// Contracts that ceased to exist.
+    pub(super) destroyed: u64,
 }
 
 /// Four words of the fee slot: excess gas, gas and bytes left in the buckets, time.
@@ -181,9 +188,9 @@ pub(super) fn follow(
     let fees = Fees::of(before).at(spec, head.time_ms);
     let room = Room { gas: spec.gas.limit.min(fees.0[1]), bytes: spec.gas.limit_bytes.min(fees.0[2]) };
     let machine = model.open(state, &head);
-    let mut walk =
-        Walk { head: &head, room, machine, txs: vec![], receipts: vec![], skipped: vec![] };
+    let mut walk = Walk::new(&head, room, machine);
     let (outcomes, minted) = walk.system_calls(world, claim)?;
+    let begun = walk.machine.state();
     let mut explained = BTreeMap::new();
     for bytes in candidates {
         walk.candidate(bytes, reported, &mut explained)
@@ -192,8 +199,9 @@ pub(super) fn follow(
     for (hash, reason) in reported {
         ensure!(explained.get(hash) == Some(&true), "{hash} was skipped: {reason}, which is not so");
     }
-    let Walk { machine, txs, receipts, skipped, .. } = walk;
-    let mut state = machine.state();
+    let Walk { machine, txs, receipts, skipped, tried, .. } = walk;
+    let after = machine.state();
+    let mut state = after.clone();
     let burnt = opened + minted - state.supply();
     close(&mut state, &head, &outcomes);
     let used = receipts.iter().map(|receipt| receipt.gas_used).sum::<u64>();
@@ -206,7 +214,9 @@ pub(super) fn follow(
         state.mint(FEE_VAULT, burnt);
     }
     state.set(SYSTEM, SUPPLY_SLOT, state.supply());
-    Ok(Predicted { head, state, txs, receipts, skipped })
+    let (before, destroyed) = (begun, machine.destroyed());
+    drop(machine);
+    Ok(Predicted { head, state, txs, receipts, skipped, before, after, tried, destroyed })
 }
 
 /// The ring buffers of EIP-2935 and EIP-4788, then the module's own.
@@ -237,9 +247,15 @@ struct Walk<'a> {
     txs: Vec<Arc<Tx>>,
     receipts: Vec<Receipt>,
     skipped: Vec<B256>,
+    tried: Vec<(Bytes, Option<Receipt>)>,
 }
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
+    fn new(head: &'a Head, room: Room, machine: Box<dyn Machine>) -> Self {
+        let (txs, receipts, skipped, tried) = Default::default();
+        Self { head, room, machine, txs, receipts, skipped, tried }
+    }
+
     fn system_calls(
         &mut self,
         world: &World,
@@ -304,7 +320,10 @@ impl Walk<'_> {
         let verdict = if self.room.lacks(&tx) {
             Verdict::Refused("the block is full".into())
         } else {
-            self.machine.run(&tx)
+            let verdict = self.machine.run(&tx);
+            let receipt = if let Verdict::Ran(receipt, _) = &verdict { Some(receipt) } else { None };
+            self.tried.push((bytes.clone(), receipt.cloned()));
+            verdict
         };
         match verdict {
             Verdict::Ran(receipt, _) => {

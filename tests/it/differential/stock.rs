@@ -10,11 +10,11 @@ use revm::context::{CfgEnv, Context, TxEnv};
 use revm::context_interface::block::BlobExcessGasAndPrice;
 use revm::context_interface::either::Either;
 use revm::context_interface::result::{ExecutionResult, HaltReason};
-use revm::database::{CacheDB, EmptyDB};
+use revm::database::{AccountState, CacheDB, EmptyDB};
 use revm::handler::MainnetContext;
 use revm::primitives::hardfork::SpecId;
 use revm::state::{AccountInfo, Bytecode};
-use revm::{Database, ExecuteCommitEvm, ExecuteEvm, MainBuilder, MainContext};
+use revm::{Database, DatabaseCommit, ExecuteEvm, MainBuilder, MainContext};
 
 use super::machine::{Head, Machine, Model, Verdict};
 use super::state::{Entry, State};
@@ -39,7 +39,7 @@ impl Model for Stock {
     }
 
     fn open(&self, state: State, head: &Head) -> Box<dyn Machine> {
-        Box::new(Running { db: memory(state, head), head: head.clone() })
+        Box::new(Running { db: memory(state, head), head: head.clone(), destroyed: 0 })
     }
 
     fn call(&self, state: &State, head: &Head, call: &Call) -> Option<CallOutput> {
@@ -83,6 +83,7 @@ pub(super) fn words(reason: &HaltReason) -> String {
 struct Running {
     db: Memory,
     head: Head,
+    destroyed: u64,
 }
 
 impl Machine for Running {
@@ -94,13 +95,20 @@ impl Machine for Running {
     }
 
     fn run(&mut self, tx: &Tx) -> Verdict {
-        match &tx.envelope {
+        let verdict = match &tx.envelope {
             TxEnvelope::Deposit(deposit) => self.deposit(tx, deposit.mint),
             _ => self.signed(tx),
+        };
+        // revm leaves it to its database to forget touched accounts that are empty (EIP-161), and
+        // this one keeps them: a later EIP-7702 authority would count as one that exists.
+        for account in self.db.cache.accounts.values_mut().filter(|it| it.info.is_empty()) {
+            account.account_state = AccountState::NotExisting;
+            account.storage.clear();
         }
+        verdict
     }
 
-    fn state(self: Box<Self>) -> State {
+    fn state(&self) -> State {
         let mut state = State::default();
         for (address, account) in &self.db.cache.accounts {
             let Some(info) = account.info().filter(|info| !info.is_empty()) else { continue };
@@ -116,23 +124,39 @@ impl Machine for Running {
         }
         state
     }
+
+    fn destroyed(&self) -> u64 {
+        self.destroyed
+    }
 }
 
 impl Running {
     fn signed(&mut self, tx: &Tx) -> Verdict {
         let context = context(std::mem::take(&mut self.db), &self.head);
-        let mut evm = context.build_mainnet();
-        let result = evm.transact_commit(tx_env(tx));
-        self.db = evm.ctx.journaled_state.database;
-        match result {
+        match self.commit(context, tx_env(tx)) {
             Ok(result) => {
                 let verdict = verdict(result);
                 let created = tx.envelope.is_create();
                 let created = created.then(|| tx.sender.create(tx.envelope.nonce()));
                 with(verdict, |receipt| receipt.contract_address = created)
             }
-            Err(error) => Verdict::Refused(error.to_string()),
+            Err(why) => Verdict::Refused(why),
         }
+    }
+
+    fn commit(
+        &mut self,
+        context: MainnetContext<Memory>,
+        tx: TxEnv,
+    ) -> Result<ExecutionResult, String> {
+        let mut evm = context.build_mainnet();
+        let outcome = evm.transact(tx);
+        self.db = evm.ctx.journaled_state.database;
+        let outcome = outcome.map_err(|error| error.to_string())?;
+        let gone = outcome.state.values().filter(|account| account.is_selfdestructed());
+        self.destroyed += gone.count() as u64;
+        self.db.commit(outcome.state);
+        Ok(outcome.result)
     }
 
     /// A deposit as the OP stack has it: wei first, which stay; then a call that costs nothing; the
@@ -148,8 +172,7 @@ impl Running {
         context.cfg.disable_base_fee = true;
         context.cfg.disable_block_gas_limit = true;
         context.cfg.tx_gas_limit_cap = Some(u64::MAX);
-        let mut evm = context.build_mainnet();
-        let result = evm.transact_commit(TxEnv {
+        let call = TxEnv {
             caller: tx.sender,
             gas_limit: tx.envelope.gas_limit(),
             kind: tx.envelope.kind(),
@@ -158,9 +181,8 @@ impl Running {
             nonce: before.nonce,
             chain_id: None,
             ..Default::default()
-        });
-        self.db = evm.ctx.journaled_state.database;
-        let verdict = match result {
+        };
+        let verdict = match self.commit(context, call) {
             Ok(result) => verdict(result),
             Err(_) => {
                 let account = self.db.load_account(tx.sender).expect("memory is readable");
