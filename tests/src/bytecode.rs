@@ -14,6 +14,8 @@ pub struct Coder<'a> {
     pub rng: &'a mut Rng,
     /// Addresses that code speaks of.
     pub people: &'a [Address],
+    /// Whether accounts may begin as delegations (EIP-7702), which older forks have no rule for.
+    pub delegates: bool,
     out: Vec<u8>,
     /// How many programs this one is inside of.
     depth: usize,
@@ -22,7 +24,7 @@ pub struct Coder<'a> {
 impl<'a> Coder<'a> {
     /// Nothing is written yet.
     pub fn new(rng: &'a mut Rng, people: &'a [Address]) -> Self {
-        Self { rng, people, out: Vec::new(), depth: 0 }
+        Self { rng, people, delegates: true, out: Vec::new(), depth: 0 }
     }
 
     /// Runtime code: mostly statements, sometimes a delegation or just bytes.
@@ -32,7 +34,7 @@ impl<'a> Coder<'a> {
             // Calls itself with all it has, before and after a write.
             2 => [&[PUSH1, 1, PUSH1, 0, SSTORE][..], &calling_self(), &[PUSH1, 0, SSTORE]].concat(),
             // What no creation may leave, but genesis can: a delegation to anybody.
-            3 => [&[0xef, 0x01, 0x00][..], self.somebody().as_slice()].concat(),
+            3 if self.delegates => [&[0xef, 0x01, 0x00][..], self.somebody().as_slice()].concat(),
             _ => self.program(),
         }
     }
@@ -138,7 +140,7 @@ impl<'a> Coder<'a> {
             36..=41 if self.depth < 4 => self.create(),
             42..=43 => self.returned(),
             44..=46 => self.memory(),
-            47..=48 => self.log(),
+            47..=48 | 58 => self.log(),
             49..=52 => self.arithmetic(),
             53 => self.repeat(),
             54..=55 => self.end(),
@@ -323,7 +325,7 @@ impl<'a> Coder<'a> {
     }
 
     fn returned(&mut self) {
-        if self.rng.percent(70) {
+        if self.rng.percent(85) {
             self.put(&[RETURNDATASIZE, PUSH1, 0, PUSH1, 0, RETURNDATACOPY, PUSH1, 0, MLOAD]);
             self.keep();
         } else {
@@ -335,7 +337,11 @@ impl<'a> Coder<'a> {
     }
 
     fn memory(&mut self) {
-        let at = *self.rng.pick(&[0, 1, 31, 32, 1_000, 100_000, 1 << 22, 1 << 34]);
+        let far = self.rng.percent(8);
+        let at = match far {
+            true => *self.rng.pick(&[100_000, 1 << 22, 1 << 34]),
+            false => *self.rng.pick(&[0, 1, 31, 32, 1_000, 9_000]),
+        };
         let value = self.odd();
         self.put(&push(value));
         self.push(at);

@@ -183,7 +183,7 @@ impl<'a> Chain<'a> {
             .map_err(|error| compare::told(error, parent, candidates))?;
         compare::tally(&mut self.seen, &block, &predicted, reported, &parent.state);
         if let Some(lines) = self.lines.as_mut().filter(|_| !predicted.tried.is_empty()) {
-            lines.push(second::line(&format!("block {}", block.hash), &predicted));
+            lines.push(second::line(block.hash, &predicted));
         }
         for (address, entry) in &predicted.state.0 {
             self.places.entry(*address).or_default().extend(entry.storage.keys());
@@ -320,6 +320,10 @@ impl<'a> Chain<'a> {
         let known = self.chain[number as usize].clone();
         let block = snapshot.block(number)?.context("every block is kept")?;
         ensure!(block.hash == known.block.hash && block.receipts == known.block.receipts);
+        for (at, tx) in block.txs.iter().enumerate() {
+            let found = snapshot.tx(tx.hash)?.map(|(block, at)| (block.hash, at));
+            ensure!(found == Some((block.hash, at)), "{} is at {found:?}", tx.hash);
+        }
         let Some(state) = snapshot.state(number)? else {
             ensure!(number < oldest, "the state of block {number} is gone");
             self.count("pruned states");

@@ -22,6 +22,12 @@ use machine::Model;
 /// Steps of one chain.
 const STEPS: u64 = 120;
 
+/// What must happen on chains of the EVM.
+const EVM: &[(&str, u64)] = &[];
+
+/// What must happen on chains of the ledger.
+const LEDGER: &[(&str, u64)] = &[];
+
 /// Prints the seed if a case panics.
 struct Seed(&'static str, u64);
 
@@ -61,10 +67,10 @@ fn cases(model: &dyn Model, usual: u64, wanted: &[(&str, u64)]) -> eyre::Result<
 
 #[test]
 fn the_evm_is_plain_revm_through_the_whole_pipeline() -> eyre::Result<()> {
-    cases(&stock::Stock, 10, &[])
+    cases(&stock::Stock, 30, EVM)
 }
 
 #[test]
 fn the_ledger_is_its_model_through_the_whole_pipeline() -> eyre::Result<()> {
-    cases(&ledger::Ledger, 10, &[])
+    cases(&ledger::Ledger, 30, LEDGER)
 }

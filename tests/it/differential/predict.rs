@@ -15,7 +15,7 @@ use op_alloy_consensus::TxDeposit;
 
 use super::machine::{Head, Machine, Model, Verdict, is_true};
 use super::state::{Entry, State};
-use super::world::{NOTE, TICK, TICKER, World, calls, contract, mailbox_slots, note};
+use super::world::{BEGUN, NOTE, TICK, TICKER, World, calls, contract, mailbox_slots, note};
 
 const SYSTEM: Address = address!("0xca00000000000000000000000000000000000001");
 const FEE_SLOT: U256 = U256::ZERO;
@@ -229,6 +229,9 @@ fn open(state: &mut State, head: &Head) {
     state.mint(TICKER, U256::from(TICK.0));
     let count = state.slot(TICKER, U256::ZERO);
     state.set(TICKER, U256::ZERO, count + U256::ONE);
+    if state.0.get(&contract(0)).is_some_and(|entry| !entry.code.is_empty()) {
+        state.set(contract(0), BEGUN, U256::from(head.number));
+    }
 }
 
 fn close(state: &mut State, head: &Head, outcomes: &[CallOutcome]) {

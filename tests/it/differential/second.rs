@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use alloy_primitives::B256;
 use causeway_chainspec::{Fork, Receipt};
 use causeway_tests::drive::seeds;
 use causeway_tests::npm;
@@ -26,7 +27,7 @@ const NAMES: [(Fork, &str); 5] = [
 ];
 
 /// A block's candidates between the protocol's own work, as one line.
-pub(super) fn line(name: &str, predicted: &Predicted) -> String {
+pub(super) fn line(hash: B256, predicted: &Predicted) -> String {
     let (head, before, after) = (&predicted.head, &predicted.before, &predicted.after);
     let (_, fork) = NAMES.into_iter().find(|(fork, _)| *fork == head.fork).expect("a known fork");
     let txs: Vec<_> = predicted
@@ -35,7 +36,7 @@ pub(super) fn line(name: &str, predicted: &Predicted) -> String {
         .map(|(raw, receipt)| json!({ "raw": raw, "want": receipt.as_ref().map(outcome) }))
         .collect();
     json!({
-        "name": name,
+        "name": format!("block {} {hash} on {fork}", head.number),
         "chainId": head.chain_id,
         "fork": fork,
         "number": head.number,

@@ -25,6 +25,8 @@ pub(super) const TICKER: Address = address!("0xca0000000000000000000000000000000
 pub(super) const TICK: (u64, u64) = (1_000, 400);
 /// The slot of [`contract`] 0 that the module writes at the end of a block.
 pub(super) const NOTE: U256 = U256::from_limbs([77, 0, 0, 0]);
+/// The slot of it that the module writes at the start of a block.
+pub(super) const BEGUN: U256 = U256::from_limbs([78, 0, 0, 0]);
 /// Domains of other members: one may send to the first only.
 pub(super) const DOMAINS: [(u32, LaneStatus); 3] =
     [(71, LaneStatus::Active), (72, LaneStatus::Paused), (73, LaneStatus::Stalled)];
@@ -70,6 +72,7 @@ impl World {
         (spec.gas.limit_bytes, spec.gas.burst_bytes, spec.gas.rate_bytes) = (6_000, 12_000, 6);
         spec.fees.min_base_fee = 1_000 + rng.below(1_000_000);
         (spec.fees.floor, spec.fees.denominator) = (1 + rng.below(1_000), 3_000_000);
+        spec.fees.recipient = *rng.pick(&people);
         spec.forks = schedule(&mut rng);
         let coin = *rng.pick(&[Coin::Own, Coin::Hub, Coin::Home]);
         spec.metalayer.enabled = rng.percent(if vm == "ledger" { 80 } else { 50 });
@@ -111,6 +114,7 @@ fn people(keys: &[PrivateKeySigner], recipient: Address) -> Vec<Address> {
 }
 
 fn populate(spec: &mut ChainSpec, rng: &mut Rng, keys: &[PrivateKeySigner], people: &[Address]) {
+    let delegates = spec.forks[0].0 >= Fork::Prague;
     spec.genesis.alloc.clear();
     let mut put = |address, nonce, balance: u128, code: Vec<u8>, storage| {
         let balance = U256::from(balance);
@@ -123,7 +127,10 @@ fn populate(spec: &mut ChainSpec, rng: &mut Rng, keys: &[PrivateKeySigner], peop
     put(keys[4].address(), 0, ETHER / 1_000_000, Vec::new(), Default::default());
     put(keys[6].address(), 3, ETHER, vec![0x00], Default::default());
     for n in 0..CONTRACTS {
-        let code = Coder::new(rng, people).runtime();
+        let mut coder = Coder::new(rng, people);
+        // revm follows a delegation on any fork; before Prague none can come to be.
+        coder.delegates = delegates;
+        let code = coder.runtime();
         let slots = (1..4).map(|slot| (U256::from(slot), U256::from(1 + rng.below(9))));
         put(contract(n), 1, 20, code, slots.collect());
     }
@@ -190,6 +197,9 @@ impl SystemModule for Ticker {
         state.mint(TICKER, U256::from(TICK.0))?;
         let count = state.slot(TICKER, U256::ZERO)? + U256::ONE;
         state.set_slot(TICKER, U256::ZERO, count)?;
+        if state.account(contract(0))?.is_some_and(|account| account.has_bytecode()) {
+            state.set_slot(contract(0), BEGUN, U256::from(env.number))?;
+        }
         let calls = calls(&self.people, plan.claim.number, plan.claim.parent);
         Ok(Box::new(Ticking { calls, number: env.number }))
     }

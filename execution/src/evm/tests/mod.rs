@@ -4,7 +4,6 @@
 mod calls;
 mod contracts;
 mod deposits;
-mod differential;
 mod skips;
 
 use std::collections::BTreeMap;
