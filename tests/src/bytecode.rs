@@ -35,6 +35,7 @@ impl<'a> Coder<'a> {
             2 => [&[PUSH1, 1, PUSH1, 0, SSTORE][..], &calling_self(), &[PUSH1, 0, SSTORE]].concat(),
             // What no creation may leave, but genesis can: a delegation to anybody.
             3 if self.delegates => [&[0xef, 0x01, 0x00][..], self.somebody().as_slice()].concat(),
+            4 | 5 => rebirth(),
             _ => self.program(),
         }
     }
@@ -68,8 +69,26 @@ impl<'a> Coder<'a> {
         for byte in &mut bytes {
             if self.rng.percent(50) {
                 *byte = *self.rng.pick(&[
-                    PUSH1, PUSH1, PUSH2, DUP1, DUP2, SWAP1, POP, SSTORE, SLOAD, CALL, MSTORE, GAS,
-                    ADDRESS, CALLER, CALLDATALOAD, JUMPDEST, PC, MSIZE, RETURN, SELFBALANCE,
+                    PUSH1,
+                    PUSH1,
+                    PUSH2,
+                    DUP1,
+                    DUP2,
+                    SWAP1,
+                    POP,
+                    SSTORE,
+                    SLOAD,
+                    CALL,
+                    MSTORE,
+                    GAS,
+                    ADDRESS,
+                    CALLER,
+                    CALLDATALOAD,
+                    JUMPDEST,
+                    PC,
+                    MSIZE,
+                    RETURN,
+                    SELFBALANCE,
                 ]);
             }
         }
@@ -181,9 +200,26 @@ impl<'a> Coder<'a> {
 
     fn environment(&mut self) {
         let plain = [
-            ADDRESS, ORIGIN, CALLER, CALLVALUE, CALLDATASIZE, CODESIZE, GASPRICE, RETURNDATASIZE,
-            COINBASE, TIMESTAMP, NUMBER, DIFFICULTY, GASLIMIT, CHAINID, SELFBALANCE, BASEFEE,
-            BLOBBASEFEE, MSIZE, PC, GAS,
+            ADDRESS,
+            ORIGIN,
+            CALLER,
+            CALLVALUE,
+            CALLDATASIZE,
+            CODESIZE,
+            GASPRICE,
+            RETURNDATASIZE,
+            COINBASE,
+            TIMESTAMP,
+            NUMBER,
+            DIFFICULTY,
+            GASLIMIT,
+            CHAINID,
+            SELFBALANCE,
+            BASEFEE,
+            BLOBBASEFEE,
+            MSIZE,
+            PC,
+            GAS,
         ];
         match self.rng.below(12) {
             0 => {
@@ -438,6 +474,31 @@ fn push_address(address: Address) -> Vec<u8> {
 
 fn calling_self() -> Vec<u8> {
     vec![PUSH1, 0, PUSH1, 0, PUSH1, 0, PUSH1, 0, PUSH1, 0, ADDRESS, GAS, CALL]
+}
+
+/// Creates a child always at one address, notes it, and calls it. The child counts its calls and
+/// destructs itself at every second: on old forks it dies with its storage, and comes again.
+pub fn rebirth() -> Vec<u8> {
+    let child = [
+        &[PUSH1, 0, SLOAD, PUSH1, 1, ADD, DUP1, PUSH1, 0, SSTORE, NUMBER, PUSH1, 2, SSTORE][..],
+        &[PUSH1, 1, AND, PUSH1, 22, JUMPI, CALLER, SELFDESTRUCT, JUMPDEST],
+    ]
+    .concat();
+    let init = deploying(&[], &child);
+    let mut padded = [0; 64];
+    padded[..init.len()].copy_from_slice(&init);
+    let size = init.len() as u8;
+    let mut code = vec![PUSH32];
+    code.extend_from_slice(&padded[..32]);
+    code.extend([PUSH1, 0, MSTORE, PUSH32]);
+    code.extend_from_slice(&padded[32..]);
+    code.extend([PUSH1, 32, MSTORE, PUSH1, 0, PUSH1, size, PUSH1, 0, PUSH1, 0, CREATE2, DUP1]);
+    // A collision gives zero: the address noted before stays.
+    let after = code.len() as u8 + 8;
+    code.extend([ISZERO, PUSH1, after, JUMPI, DUP1, PUSH1, 9, SSTORE, JUMPDEST, POP]);
+    code.extend([PUSH1, 0, PUSH1, 0, PUSH1, 0, PUSH1, 0, PUSH1, 0, PUSH1, 9, SLOAD, GAS, CALL]);
+    code.extend([PUSH1, 8, SSTORE]);
+    code
 }
 
 /// A constructor that runs `first` and then leaves `runtime`.

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use alloy_primitives::{Address, B256, Bytes, U256};
+use alloy_primitives::{B256, Bytes};
 use causeway_chainspec::{Block, BlockBody, BlockPlan, Claim};
 use causeway_execution::pipeline::Snapshot;
 use causeway_execution::{ExecutionError, Pipeline, PipelineConfig, Stop, genesis};
@@ -17,7 +17,7 @@ use super::machine::{Head, Model};
 use super::make::Maker;
 use super::predict::{self, Skipped};
 use super::second;
-use super::state::State;
+use super::state::{Places, State};
 use super::world::World;
 
 /// Blocks of history kept below the final one.
@@ -35,9 +35,6 @@ pub(super) struct Known {
 
 /// How often what happened.
 pub(super) type Seen = BTreeMap<&'static str, u64>;
-
-/// Every slot that ever was, by account.
-pub(super) type Places = BTreeMap<Address, BTreeSet<U256>>;
 
 pub(super) struct Chain<'a> {
     pub(super) world: World,
@@ -90,6 +87,7 @@ impl<'a> Chain<'a> {
         ensure!(block.claim_hash == genesis::claim(&chain.world.spec).hash(), "another genesis");
         let hashes = Arc::new(vec![block.hash]);
         let known = Known { block, state: Arc::new(state), head, hashes };
+        chain.places = known.state.places();
         chain.chain.push(known.clone());
         chain.same_state(&known)?;
         Ok(chain)
@@ -148,8 +146,7 @@ impl<'a> Chain<'a> {
         let wait = if self.rng.percent(8) { 60_000 } else { 1 + self.rng.below(3_000) };
         let mut claim = claim_on(&parent.block, wait);
         let head = predict::next(&self.world.spec, &parent.state, &claim, parent.hashes.clone());
-        let candidates =
-            Maker::new(&self.world, &mut self.rng, &parent.state, &head).candidates();
+        let candidates = Maker::new(&self.world, &mut self.rng, &parent.state, &head).candidates();
         let body = BlockBody { inbound: vec![], candidates: candidates.clone() };
         claim.candidates_root = body.candidates_root();
         let plan = BlockPlan::new(claim, body, vec![], &|_| None);
@@ -185,8 +182,8 @@ impl<'a> Chain<'a> {
         if let Some(lines) = self.lines.as_mut().filter(|_| !predicted.tried.is_empty()) {
             lines.push(second::line(block.hash, &predicted));
         }
-        for (address, entry) in &predicted.state.0 {
-            self.places.entry(*address).or_default().extend(entry.storage.keys());
+        for (address, slots) in predicted.state.places() {
+            self.places.entry(address).or_default().extend(slots);
         }
         let hashes = Arc::new([&parent.hashes[..], &[block.hash]].concat());
         let (state, head) = (Arc::new(predicted.state), predicted.head);
@@ -286,7 +283,11 @@ impl<'a> Chain<'a> {
     fn restart(&mut self) -> eyre::Result<()> {
         self.look_at_old()?;
         let pipeline = self.pipeline.take().context("it is open")?;
-        if self.rng.percent(30) { pipeline.close()? } else { drop(pipeline) }
+        if self.rng.percent(30) {
+            pipeline.close()?
+        } else {
+            drop(pipeline)
+        }
         self.open()?;
         self.pending.clear();
         self.count("restarts");
@@ -337,6 +338,7 @@ impl<'a> Chain<'a> {
             let found = state.block_hash(at as u64)?;
             ensure!(found == Some(*ancestor), "hash of block {at} is {found:?}");
         }
+        ensure!(state.block_hash(number + 1)?.is_none(), "block {number} knows what comes after");
         compare::call(self, &snapshot, &known)?;
         compare::proofs(self, &snapshot, &known)
     }

@@ -13,9 +13,9 @@ use causeway_execution::vm::CallResult;
 use causeway_execution::{Call, Stop};
 use eyre::{ContextCompat, Report, ensure};
 
-use super::chain::{Chain, Known, Places, Seen};
+use super::chain::{Chain, Known, Seen};
 use super::predict::{self, Predicted, Skipped};
-use super::state::{Entry, State};
+use super::state::{Entry, Places, State};
 
 /// A failure with everything one needs to see what happened: the candidates and whom they call.
 pub(super) fn told(error: Report, parent: &Known, candidates: &[Bytes]) -> Report {
@@ -57,7 +57,11 @@ pub(super) fn block(
     let used = receipts.iter().map(|receipt| receipt.gas_used).sum::<u64>();
     let logs = receipts.iter().flat_map(|receipt| &receipt.logs);
     ensure!(header.gas_used == used, "gas {}, the model {used}", header.gas_used);
-    ensure!(header.base_fee_per_gas == Some(head.base_fee), "{header:?}, base fee {}", head.base_fee);
+    ensure!(
+        header.base_fee_per_gas == Some(head.base_fee),
+        "{header:?}, base fee {}",
+        head.base_fee
+    );
     ensure!(header.logs_bloom == predict::bloom(logs), "another bloom");
     ensure!(header.transactions_root == predict::transactions_root(txs), "transactions root");
     ensure!(header.receipts_root == predict::receipts_root(txs, receipts), "receipts root");
@@ -83,6 +87,10 @@ pub(super) fn state(ours: &dyn StateReader, model: &State, places: &Places) -> e
     for address in all {
         let want = model.0.get(address);
         let have = ours.account(*address)?;
+        for key in places.get(address).unwrap_or(&none) {
+            let (have, want) = (ours.slot(*address, *key)?, model.slot(*address, *key));
+            ensure!(have == want, "{address} slot {key}: {have}, the model {want}");
+        }
         let (Some(want), Some(have)) = (want, have) else {
             ensure!(want.is_none() && have.is_none(), "{address}: {have:?}, the model {want:?}");
             continue;
@@ -95,11 +103,7 @@ pub(super) fn state(ours: &dyn StateReader, model: &State, places: &Places) -> e
             (have.nonce, have.balance, &code) == (want.nonce, want.balance, &want.code),
             "{address}: {have:?} with code {code}, the model {want:?}"
         );
-        let slots = places.get(address).unwrap_or(&none);
-        for key in slots.iter().chain(want.storage.keys()) {
-            let (have, want) = (ours.slot(*address, *key)?, model.slot(*address, *key));
-            ensure!(have == want, "{address} slot {key}: {have}, the model {want}");
-        }
+        ensure!(want.storage.keys().all(|key| places[address].contains(key)), "{address}: a place");
     }
     let supply = causeway_execution::system::supply(ours)?;
     ensure!(supply == model.supply(), "supply {supply}, accounts hold {}", model.supply());
@@ -198,7 +202,11 @@ fn random_call(chain: &mut Chain<'_>, known: &Known) -> Call {
 }
 
 /// Proofs of accounts and slots, there and not there, against the root in the header.
-pub(super) fn proofs(chain: &mut Chain<'_>, snapshot: &Snapshot, known: &Known) -> eyre::Result<()> {
+pub(super) fn proofs(
+    chain: &mut Chain<'_>,
+    snapshot: &Snapshot,
+    known: &Known,
+) -> eyre::Result<()> {
     let (number, root) = (known.head.number, known.block.header.state_root);
     let all: Vec<_> = chain.places.keys().copied().chain([Address::repeat_byte(0x5a)]).collect();
     for _ in 0..4 {

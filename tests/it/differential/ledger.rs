@@ -159,7 +159,14 @@ impl Book {
     }
 
     /// A payment to an account without code, or a call of the Mailbox; `None` for anything else.
-    fn go(&mut self, from: Address, to: Address, value: U256, gas: u64, input: &Bytes) -> Option<Ran> {
+    fn go(
+        &mut self,
+        from: Address,
+        to: Address,
+        value: U256,
+        gas: u64,
+        input: &Bytes,
+    ) -> Option<Ran> {
         let least = self.calldata_gas(input);
         let (output, logs) = Default::default();
         let code = !self.of(to).code.is_empty();
@@ -243,8 +250,7 @@ impl Book {
         let mailbox = abi::word_of(MAILBOX);
         let body = [recipient, amount.into(), ASSET.into(), abi::word_of(from)].concat().into();
         let out = (domain, MAILBOX, mailbox, body);
-        let (id, mut logs) =
-            good.then(|| self.send(from, value, out, terms, amount)).flatten()?;
+        let (id, mut logs) = good.then(|| self.send(from, value, out, terms, amount)).flatten()?;
         logs.push(log(&abi::SentTransferRemote { destination: domain, recipient, amount }));
         Some((id, logs))
     }
@@ -279,8 +285,15 @@ impl Book {
         }
         let nonce = self.slot(layout::NONCE).to::<u32>();
         let sender_word = abi::word_of(sender);
-        let message =
-            Message { nonce, origin: DOMAIN, sender: sender_word, destination, recipient, body, terms };
+        let message = Message {
+            nonce,
+            origin: DOMAIN,
+            sender: sender_word,
+            destination,
+            recipient,
+            body,
+            terms,
+        };
         let id = message.id();
         self.shift(from, MAILBOX, fee + amount);
         self.state.set(MAILBOX, place, lane.to_slot());
@@ -323,12 +336,15 @@ impl Book {
         let mut arrived = None;
         if message.recipient == mailbox {
             let malformed = Some((DeliveryStatus::Malformed, vec![]));
-            let [recipient, amount, asset, _] = match message.body.chunks(32).collect::<Vec<_>>()[..] {
+            let [recipient, amount, asset, _] = match message.body.chunks(32).collect::<Vec<_>>()[..]
+            {
                 [a, b, c, d] if d.len() == 32 => [a, b, c, d].map(B256::from_slice),
                 _ => return malformed,
             };
             let amount = U256::from_be_bytes(amount.0);
-            let known = message.sender == mailbox && U256::from_be_bytes(asset.0) == ASSET && self.hub_coin();
+            let known = message.sender == mailbox
+                && U256::from_be_bytes(asset.0) == ASSET
+                && self.hub_coin();
             if !known || amount.is_zero() || payable(recipient).is_none() {
                 return malformed;
             }

@@ -35,8 +35,14 @@ pub(super) enum Verdict {
 impl Verdict {
     pub(super) fn ran(success: bool, gas_used: u64, logs: Vec<Log>, output: Bytes) -> Self {
         let (cumulative_gas_used, deposit_nonce, contract_address) = (0, 0, None);
-        let receipt =
-            Receipt { success, gas_used, cumulative_gas_used, logs, deposit_nonce, contract_address };
+        let receipt = Receipt {
+            success,
+            gas_used,
+            cumulative_gas_used,
+            logs,
+            deposit_nonce,
+            contract_address,
+        };
         Self::Ran(receipt, output)
     }
 }
@@ -66,7 +72,12 @@ pub(super) trait Model {
 }
 
 /// Checks that what our VM says of a skipped transaction is so, whatever else is wrong with it.
-pub(super) fn is_true(reason: &SkipReason, tx: &Tx, head: &Head, machine: &mut dyn Machine) -> bool {
+pub(super) fn is_true(
+    reason: &SkipReason,
+    tx: &Tx,
+    head: &Head,
+    machine: &mut dyn Machine,
+) -> bool {
     use alloy_consensus::Transaction;
     let envelope = &tx.envelope;
     let sender = machine.account(tx.sender);
@@ -106,7 +117,9 @@ pub(super) fn is_true(reason: &SkipReason, tx: &Tx, head: &Head, machine: &mut d
             "authorizations" => envelope.tx_type() as u8 == 4,
             "creation" => envelope.is_create(),
             "access lists" => envelope.access_list().is_some_and(|list| !list.is_empty()),
-            "contract calls" => envelope.to().is_some_and(|to| !machine.account(to).code.is_empty()),
+            "contract calls" => {
+                envelope.to().is_some_and(|to| !machine.account(to).code.is_empty())
+            }
             _ => false,
         },
         SkipReason::Other(ref what) => match what.as_str() {

@@ -16,7 +16,9 @@ pub(super) fn call(rng: &mut Rng, draft: &mut Draft, people: &[Address]) {
     let (ttl, refund) = (*rng.pick(&[0, 0, 60, u64::MAX]), *rng.pick(people));
     let refund = if rng.percent(50) { Address::ZERO } else { refund };
     let amount = U256::from(*rng.pick(&[0u64, 1, 1, 1_000, 1 << 40]));
-    let fee = |gas: u64, bytes: usize| Terms { gas_limit: gas, gas_price: LANE_PRICE, ..Default::default() }.fee(bytes);
+    let fee = |gas: u64, bytes: usize| {
+        Terms { gas_limit: gas, gas_price: LANE_PRICE, ..Default::default() }.fee(bytes)
+    };
     let size = body.len();
     let (input, value) = match rng.below(9) {
         0 | 1 => {

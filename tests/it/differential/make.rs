@@ -86,7 +86,11 @@ impl<'a> Maker<'a> {
         draft.max_fee = base_fee * (1 + u128::from(self.rng.below(3))) + draft.tip;
         draft.to = self.somebody().into();
         draft.value = U256::from(*self.rng.pick(&[0u64, 0, 0, 1, 7, 1 << 40, 1 << 45]));
-        if self.contracts { self.aim(&mut draft) } else { self.pay(&mut draft) }
+        if self.contracts {
+            self.aim(&mut draft)
+        } else {
+            self.pay(&mut draft)
+        }
         let form = self.form(&mut draft, key.address());
         let spoilt = self.rng.percent(14);
         if spoilt {
@@ -183,7 +187,7 @@ impl<'a> Maker<'a> {
             3 => draft.max_fee = u128::from(self.head.base_fee) - 1,
             4 => draft.chain_id += 1,
             5 => draft.gas_limit = 20_999,
-            6 => draft.gas_limit = 1 + self.head.gas_limit.max(1 << 24),
+            6 => draft.gas_limit = 1 + *self.rng.pick(&[self.head.gas_limit, 1 << 24]),
             7 => draft.tip = draft.max_fee + 1,
             8 => draft.gas_limit = self.head.gas_limit,
             9 => draft.nonce = u64::MAX,

@@ -138,7 +138,12 @@ fn head(
 }
 
 /// The block in which a claim's transactions run, on the state of its parent.
-pub(super) fn next(spec: &ChainSpec, parent: &State, claim: &Claim, hashes: Arc<Vec<B256>>) -> Head {
+pub(super) fn next(
+    spec: &ChainSpec,
+    parent: &State,
+    claim: &Claim,
+    hashes: Arc<Vec<B256>>,
+) -> Head {
     let base_fee = Fees::of(parent).at(spec, claim.time_ms).base_fee(spec);
     head(spec, (claim.number, claim.time_ms, claim.parent), base_fee, hashes)
 }
@@ -186,7 +191,8 @@ pub(super) fn follow(
     open(&mut state, &head);
     let opened = state.supply();
     let fees = Fees::of(before).at(spec, head.time_ms);
-    let room = Room { gas: spec.gas.limit.min(fees.0[1]), bytes: spec.gas.limit_bytes.min(fees.0[2]) };
+    let room =
+        Room { gas: spec.gas.limit.min(fees.0[1]), bytes: spec.gas.limit_bytes.min(fees.0[2]) };
     let machine = model.open(state, &head);
     let mut walk = Walk::new(&head, room, machine);
     let (outcomes, minted) = walk.system_calls(world, claim)?;
@@ -197,7 +203,10 @@ pub(super) fn follow(
             .wrap_err_with(|| format!("candidate {bytes}"))?;
     }
     for (hash, reason) in reported {
-        ensure!(explained.get(hash) == Some(&true), "{hash} was skipped: {reason}, which is not so");
+        ensure!(
+            explained.get(hash) == Some(&true),
+            "{hash} was skipped: {reason}, which is not so"
+        );
     }
     let Walk { machine, txs, receipts, skipped, tried, .. } = walk;
     let after = machine.state();
@@ -207,8 +216,7 @@ pub(super) fn follow(
     let used = receipts.iter().map(|receipt| receipt.gas_used).sum::<u64>();
     let bytes = txs[outcomes.len()..].iter().map(|tx| tx.raw.len() as u64).sum::<u64>();
     let Fees([excess, gas, left, time]) = fees;
-    let fees =
-        Fees([excess + used, gas.saturating_sub(used), left.saturating_sub(bytes), time]);
+    let fees = Fees([excess + used, gas.saturating_sub(used), left.saturating_sub(bytes), time]);
     state.set(SYSTEM, FEE_SLOT, fees.word());
     if spec.metalayer.keeps_fees() {
         state.mint(FEE_VAULT, burnt);
@@ -265,7 +273,9 @@ impl<'a> Walk<'a> {
         claim: &Claim,
     ) -> eyre::Result<(Vec<CallOutcome>, U256)> {
         let (mut outcomes, mut minted) = (Vec::new(), U256::ZERO);
-        for (index, call) in calls(&world.people, claim.number, claim.parent).into_iter().enumerate() {
+        for (index, call) in
+            calls(&world.people, claim.number, claim.parent).into_iter().enumerate()
+        {
             let mut source = keccak256("causeway/system-call/1").to_vec();
             source.extend_from_slice(claim.parent.as_slice());
             source.extend_from_slice(&claim.number.to_be_bytes());
@@ -324,7 +334,8 @@ impl<'a> Walk<'a> {
             Verdict::Refused("the block is full".into())
         } else {
             let verdict = self.machine.run(&tx);
-            let receipt = if let Verdict::Ran(receipt, _) = &verdict { Some(receipt) } else { None };
+            let receipt =
+                if let Verdict::Ran(receipt, _) = &verdict { Some(receipt) } else { None };
             self.tried.push((bytes.clone(), receipt.cloned()));
             verdict
         };

@@ -1,6 +1,6 @@
 //! The whole state of a chain as plain maps, hashed by alloy's trie: no code of ours is in it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use alloy_consensus::constants::KECCAK_EMPTY;
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
@@ -57,6 +57,9 @@ impl Entry {
     }
 }
 
+/// Slots by account.
+pub(super) type Places = BTreeMap<Address, BTreeSet<U256>>;
+
 /// Accounts that exist.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct State(pub(super) BTreeMap<Address, Entry>);
@@ -64,6 +67,12 @@ pub(super) struct State(pub(super) BTreeMap<Address, Entry>);
 impl State {
     pub(super) fn root(&self) -> B256 {
         state_root_unhashed(self.0.iter().map(|(address, entry)| (*address, entry.leaf())))
+    }
+
+    /// Every slot that is not zero.
+    pub(super) fn places(&self) -> Places {
+        let slots = |entry: &Entry| entry.storage.keys().copied().collect();
+        self.0.iter().map(|(address, entry)| (*address, slots(entry))).collect()
     }
 
     pub(super) fn supply(&self) -> U256 {

@@ -12,7 +12,7 @@ use causeway_chainspec::{
     Account, BlockEnv, BlockPlan, CallOutcome, ChainSpec, Closed, Fork, Message, StateError,
     SystemBlock, SystemCall, SystemModule, SystemState,
 };
-use causeway_tests::bytecode::Coder;
+use causeway_tests::bytecode::{Coder, rebirth};
 use causeway_tests::txs::{ETHER, Rng};
 use causeway_tests::world::GENESIS_MS;
 
@@ -67,8 +67,10 @@ impl World {
         let keys: Vec<_> = (0..7).map(key).collect();
         let people = people(&keys, spec.fees.recipient);
         (spec.memo, spec.genesis.preinstalls) = Default::default();
-        spec.gas.limit = 8_000_000;
-        (spec.gas.rate, spec.gas.burst, spec.gas.target) = (4_000, 12_000_000, 1_500);
+        // Above and below the cap of one transaction since Osaka (EIP-7825).
+        spec.gas.limit = *rng.pick(&[8_000_000, 20_000_000]);
+        let burst = spec.gas.limit / 2 * 3;
+        (spec.gas.rate, spec.gas.burst, spec.gas.target) = (4_000, burst, 1_500);
         (spec.gas.limit_bytes, spec.gas.burst_bytes, spec.gas.rate_bytes) = (6_000, 12_000, 6);
         spec.fees.min_base_fee = 1_000 + rng.below(1_000_000);
         (spec.fees.floor, spec.fees.denominator) = (1 + rng.below(1_000), 3_000_000);
@@ -89,10 +91,10 @@ impl World {
 
 /// Mostly Prague, then Osaka; sometimes from older rules on.
 fn schedule(rng: &mut Rng) -> Vec<(Fork, u64)> {
-    let first = if rng.percent(70) { 3 } else { rng.below(5) as usize };
+    let first = *rng.pick(&[3, 3, 3, 3, 3, 4, 2, 1, 1, 0]);
     let mut at = GENESIS_MS / 1000;
     let later = FORKS[first + 1..].iter().map(|(fork, _)| {
-        at += 4 + rng.below(20);
+        at += 4 + rng.below(50);
         (*fork, at)
     });
     [(FORKS[first].0, 0)].into_iter().chain(later).collect()
@@ -101,7 +103,9 @@ fn schedule(rng: &mut Rng) -> Vec<(Fork, u64)> {
 fn people(keys: &[PrivateKeySigner], recipient: Address) -> Vec<Address> {
     let mut people: Vec<_> = keys.iter().map(PrivateKeySigner::address).collect();
     people.extend((0..CONTRACTS).map(contract));
-    people.extend((1..=0x12).chain([0x100]).map(|n: u64| Address::left_padding_from(&n.to_be_bytes())));
+    people.extend(
+        (1..=0x12).chain([0x100]).map(|n: u64| Address::left_padding_from(&n.to_be_bytes())),
+    );
     // What the first users create first, somebody who never was, and the protocol's accounts.
     people.extend((0..3).flat_map(|at| (0..3).map(move |nonce| key(at).address().create(nonce))));
     people.extend([Address::repeat_byte(0x77), Address::ZERO, recipient, MAILBOX, TICKER]);
@@ -130,7 +134,7 @@ fn populate(spec: &mut ChainSpec, rng: &mut Rng, keys: &[PrivateKeySigner], peop
         let mut coder = Coder::new(rng, people);
         // revm follows a delegation on any fork; before Prague none can come to be.
         coder.delegates = delegates;
-        let code = coder.runtime();
+        let code = if n == 1 { rebirth() } else { coder.runtime() };
         let slots = (1..4).map(|slot| (U256::from(slot), U256::from(1 + rng.below(9))));
         put(contract(n), 1, 20, code, slots.collect());
     }
