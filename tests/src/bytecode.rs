@@ -1,9 +1,14 @@
 //! Seeded random EVM code: programs of statements that mean something, and bytes that mean nothing.
 
+mod parts;
+
 use alloy_primitives::{Address, U256};
 use revm::bytecode::opcode::*;
 
 use crate::txs::Rng;
+
+pub use parts::rebirth;
+use parts::{calling_self, deploying, push, push_address};
 
 /// The last precompile by number, P256 (EIP-7951).
 const P256: u64 = 0x100;
@@ -459,57 +464,4 @@ impl<'a> Coder<'a> {
         let op = *self.rng.pick(&[STOP, REVERT, REVERT, RETURN, RETURN, INVALID, JUMP, bad]);
         self.put(&[op]);
     }
-}
-
-/// The shortest push of a value that every fork knows.
-fn push(value: U256) -> Vec<u8> {
-    let bytes = value.to_be_bytes_trimmed_vec();
-    let bytes = if bytes.is_empty() { vec![0] } else { bytes };
-    [&[PUSH1 - 1 + bytes.len() as u8], &bytes[..]].concat()
-}
-
-fn push_address(address: Address) -> Vec<u8> {
-    [&[PUSH20], address.as_slice()].concat()
-}
-
-fn calling_self() -> Vec<u8> {
-    vec![PUSH1, 0, PUSH1, 0, PUSH1, 0, PUSH1, 0, PUSH1, 0, ADDRESS, GAS, CALL]
-}
-
-/// Creates a child always at one address, notes it, and calls it. The child counts its calls and
-/// destructs itself at every second: on old forks it dies with its storage, and comes again.
-pub fn rebirth() -> Vec<u8> {
-    let child = [
-        &[PUSH1, 0, SLOAD, PUSH1, 1, ADD, DUP1, PUSH1, 0, SSTORE, NUMBER, PUSH1, 2, SSTORE][..],
-        &[PUSH1, 1, AND, PUSH1, 22, JUMPI, CALLER, SELFDESTRUCT, JUMPDEST],
-    ]
-    .concat();
-    let init = deploying(&[], &child);
-    let mut padded = [0; 64];
-    padded[..init.len()].copy_from_slice(&init);
-    let size = init.len() as u8;
-    let mut code = vec![PUSH32];
-    code.extend_from_slice(&padded[..32]);
-    code.extend([PUSH1, 0, MSTORE, PUSH32]);
-    code.extend_from_slice(&padded[32..]);
-    code.extend([PUSH1, 32, MSTORE, PUSH1, 0, PUSH1, size, PUSH1, 0, PUSH1, 0, CREATE2, DUP1]);
-    // A collision gives zero: the address noted before stays.
-    let after = code.len() as u8 + 8;
-    code.extend([ISZERO, PUSH1, after, JUMPI, DUP1, PUSH1, 9, SSTORE, JUMPDEST, POP]);
-    code.extend([PUSH1, 0, PUSH1, 0, PUSH1, 0, PUSH1, 0, PUSH1, 0, PUSH1, 9, SLOAD, GAS, CALL]);
-    code.extend([PUSH1, 8, SSTORE]);
-    code
-}
-
-/// A constructor that runs `first` and then leaves `runtime`.
-fn deploying(first: &[u8], runtime: &[u8]) -> Vec<u8> {
-    const RETURNING: usize = 15;
-    let [high, low] = (runtime.len() as u16).to_be_bytes();
-    let [to_high, to_low] = ((first.len() + RETURNING) as u16).to_be_bytes();
-    let mut code = first.to_vec();
-    code.extend([PUSH2, high, low, PUSH2, to_high, to_low, PUSH1, 0, CODECOPY]);
-    code.extend([PUSH2, high, low, PUSH1, 0, RETURN]);
-    debug_assert_eq!(code.len(), first.len() + RETURNING);
-    code.extend_from_slice(runtime);
-    code
 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use alloy_primitives::{B256, Bytes};
 use causeway_chainspec::{Block, BlockBody, BlockPlan, Claim};
-use causeway_execution::pipeline::Snapshot;
+use causeway_execution::pipeline::{Snapshot, store_path};
+use causeway_execution::store::{Store, StoreConfig};
 use causeway_execution::{ExecutionError, Pipeline, PipelineConfig, Stop, genesis};
 use causeway_tests::txs::Rng;
 use eyre::{ContextCompat, bail, ensure};
@@ -284,15 +285,34 @@ impl<'a> Chain<'a> {
         self.look_at_old()?;
         let pipeline = self.pipeline.take().context("it is open")?;
         if self.rng.percent(30) {
-            pipeline.close()?
+            pipeline.close()?;
         } else {
-            drop(pipeline)
+            drop(pipeline);
         }
         self.open()?;
         self.pending.clear();
         self.count("restarts");
         self.same_state(&self.tip().clone())?;
         self.look_back()
+    }
+
+    /// Ends for good: the store by itself is whole, and holds what the model does, no row more.
+    pub(super) fn finish(mut self) -> eyre::Result<Seen> {
+        self.look_at_old()?;
+        self.pipeline.take().context("it is open")?.close()?;
+        let config = StoreConfig {
+            identity: self.world.spec.identity(),
+            archive: self.archive,
+            history_blocks: HISTORY,
+            cache_bytes: 8 << 20,
+        };
+        let verified = Store::open(&store_path(self.dir.path()), config)?.verify()?;
+        let (tip, blocks) = (self.tip(), self.chain.len() as u64);
+        let slots: usize = tip.state.0.values().map(|entry| entry.storage.len()).sum();
+        let have = (verified.blocks, verified.accounts, verified.slots, verified.state_root);
+        let want = (blocks, tip.state.0.len() as u64, slots as u64, tip.state.root());
+        ensure!(have == want, "the store holds {have:?}, the model {want:?}");
+        Ok(self.seen)
     }
 
     /// What was seen once is still seen.

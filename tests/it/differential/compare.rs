@@ -7,7 +7,7 @@ use alloy_consensus::Transaction;
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256, keccak256};
 use alloy_trie::Nibbles;
 use alloy_trie::proof::verify_proof;
-use causeway_chainspec::{AccountDiff, Block, StateReader, Tx};
+use causeway_chainspec::{AccountDiff, Block, Fork, StateReader, Tx};
 use causeway_execution::pipeline::{MESSAGE_PASSER, Snapshot};
 use causeway_execution::vm::CallResult;
 use causeway_execution::{Call, Stop};
@@ -243,6 +243,14 @@ pub(super) fn tally(
         *seen.entry(what).or_default() += times as u64;
     };
     count("blocks", 1);
+    count(
+        match predicted.head.fork {
+            Fork::Osaka => "blocks on Osaka",
+            Fork::Prague => "blocks on Prague",
+            _ => "blocks on older forks",
+        },
+        1,
+    );
     for (tx, receipt) in block.txs.iter().zip(&block.receipts) {
         const TYPES: [&str; 5] = ["legacy", "listed", "dynamic", "blob", "delegating"];
         count(TYPES.get(tx.envelope.tx_type() as usize).unwrap_or(&"deposits"), 1);

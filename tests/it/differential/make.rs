@@ -68,6 +68,10 @@ impl<'a> Maker<'a> {
     }
 
     fn somebody(&mut self) -> Address {
+        // Nobody can pay a contract on the ledger.
+        if !self.contracts && self.rng.percent(80) {
+            return self.rng.pick(&self.world.keys).address();
+        }
         *self.rng.pick(&self.people)
     }
 
@@ -87,9 +91,9 @@ impl<'a> Maker<'a> {
         draft.to = self.somebody().into();
         draft.value = U256::from(*self.rng.pick(&[0u64, 0, 0, 1, 7, 1 << 40, 1 << 45]));
         if self.contracts {
-            self.aim(&mut draft)
+            self.aim(&mut draft);
         } else {
-            self.pay(&mut draft)
+            self.pay(&mut draft);
         }
         let form = self.form(&mut draft, key.address());
         let spoilt = self.rng.percent(14);

@@ -208,11 +208,6 @@ pub(super) fn init(runtime: &[u8]) -> Vec<u8> {
     code
 }
 
-/// PUSH20 of an address.
-pub(super) fn push(address: Address) -> Vec<u8> {
-    [&[0x73], address.as_slice()].concat()
-}
-
 /// MSTORE8 of each byte from memory 0 on.
 pub(super) fn memory(bytes: &[u8]) -> Vec<u8> {
     let store = |(at, byte): (usize, &u8)| [0x60, *byte, 0x61, (at >> 8) as u8, at as u8, 0x53];
