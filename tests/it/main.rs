@@ -9,6 +9,7 @@ mod crash;
 mod crash_points;
 mod crossing;
 mod devnets;
+mod differential;
 mod e2e;
 mod fork_choice;
 mod fuzz;

@@ -4,7 +4,6 @@
 mod calls;
 mod contracts;
 mod deposits;
-mod differential;
 mod foreign;
 mod skips;
 
@@ -210,11 +209,6 @@ pub(super) fn init(runtime: &[u8]) -> Vec<u8> {
     let mut code = vec![0x61, high, low, 0x80, 0x60, 0x0a, 0x5f, 0x39, 0x5f, 0xf3];
     code.extend_from_slice(runtime);
     code
-}
-
-/// PUSH20 of an address.
-pub(super) fn push(address: Address) -> Vec<u8> {
-    [&[0x73], address.as_slice()].concat()
 }
 
 /// MSTORE8 of each byte from memory 0 on.
