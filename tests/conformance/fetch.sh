@@ -13,12 +13,11 @@ fetch() {
   shift 3
   rm -rf "$into.part" && mkdir -p "$into.part"
   curl -fsSL "https://github.com/$repo/archive/$commit.tar.gz" |
-    tar -xz -C "$into.part" --strip-components=1 --wildcards "$@"
+    tar -xz -C "$into.part" --strip-components=1 --wildcards --exclude='*/BlockchainTests/*' "$@"
   rm -rf "$into" && mv "$into.part" "$into"
   echo "$repo at $commit: $into"
 }
 
 fetch ethereum/tests 4c87ebb ethereum-tests \
   '*/GeneralStateTests/*' '*/TransactionTests/*' '*/RLPTests/*' '*/TrieTests/*'
-fetch ethereum/execution-apis 033ca6e execution-apis '*/tests/*'
 echo "now: export CAUSEWAY_SUITES=$suites"

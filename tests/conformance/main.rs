@@ -65,6 +65,10 @@ fn main() -> ExitCode {
         let started = Instant::now();
         let tally = sources.run(suite);
         println!("{}: {tally} ({:.1} s)", suite.name, started.elapsed().as_secs_f32());
+        if tally.is_empty() {
+            println!("{}: its files hold no case", suite.name);
+            code = ExitCode::FAILURE;
+        }
         if !tally.failed.is_empty() {
             code = ExitCode::FAILURE;
         }

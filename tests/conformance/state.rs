@@ -81,6 +81,7 @@ pub(crate) fn run(file: &File, _: &Sources) -> eyre::Result<Tally> {
                     Some(known) => check(&*vm, &pre, &test, (fork, known), case),
                     None => Err(eyre!("unknown fork {fork}")),
                 };
+                *tally.forks.entry(fork.clone()).or_default() += 1;
                 tally.count(format!("{}/{name}/{fork}/{index}", file.name()), result);
             }
         }

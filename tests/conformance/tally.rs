@@ -18,6 +18,8 @@ pub(crate) struct Tally {
     pub(crate) excepted: BTreeMap<&'static str, usize>,
     /// Suites that are absent.
     pub(crate) skipped: usize,
+    /// Cases by fork, where a suite tells forks apart.
+    pub(crate) forks: BTreeMap<String, usize>,
 }
 
 impl Tally {
@@ -30,10 +32,18 @@ impl Tally {
         }
     }
 
+    /// Whether files were there, and no case in them.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.skipped == 0 && self.passed == 0 && self.failed.is_empty() && self.excepted.is_empty()
+    }
+
     pub(crate) fn and(mut self, other: Self) -> Self {
         self.passed += other.passed;
         self.skipped += other.skipped;
         self.failed.extend(other.failed);
+        for (fork, count) in other.forks {
+            *self.forks.entry(fork).or_default() += count;
+        }
         for (reason, count) in other.excepted {
             *self.excepted.entry(reason).or_default() += count;
         }
@@ -55,6 +65,10 @@ impl fmt::Display for Tally {
             let reasons = self.excepted.iter().map(|(reason, count)| format!("{count} {reason}"));
             write!(f, " ({})", reasons.collect::<Vec<_>>().join("; "))?;
         }
-        write!(f, ", {} skipped", self.skipped)
+        write!(f, ", {} skipped", self.skipped)?;
+        for (fork, count) in &self.forks {
+            write!(f, ", {fork} {count}")?;
+        }
+        Ok(())
     }
 }

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # tests/fuzz/campaign.sh TARGET|all [RUNS]: at least so many inputs (10^7 if not said) for a target,
-# in rounds; one that was stopped goes on where it was. Two of them can run side by side.
+# in rounds; one that was stopped goes on where it was, at the same commit. Two of them can run side
+# by side.
 # A line a target: name runs seconds exec/s cov corpus crashes
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -17,7 +18,7 @@ RUSTC_WRAPPER="$PWD/rustc.sh" CARGO_INCREMENTAL=0 \
   cargo build --quiet --release --target "$host" --bin any >&2
 build=${CARGO_TARGET_DIR:-target}
 any="$build/$host/release/any"
-state="$build/campaign"
+state="$build/campaign" commit=$(git rev-parse --short HEAD)
 mkdir -p "$state"
 
 for name in $names; do
@@ -25,8 +26,9 @@ for name in $names; do
   most=$(sed -n "s/^    [a-z]*(\"$name\".* \([0-9]*\), [0-9_]*),\$/\1/p" ../src/fuzz/mod.rs)
   dict=()
   if [ -f "dict/$name" ]; then dict=("-dict=dict/$name"); fi
-  done_=0 spent=0 crashes=0 cov=0
-  if [ -f "$state/$name/state" ]; then read -r done_ spent crashes cov <"$state/$name/state"; fi
+  done_=0 spent=0 crashes=0 cov=0 before=$commit
+  if [ -f "$state/$name/state" ]; then read -r done_ spent cov before <"$state/$name/state"; fi
+  if [ "$before" != "$commit" ]; then done_=0 spent=0; fi
   while [ "$done_" -lt "$runs" ]; do
     round=$((runs - done_ < 1000000 ? runs - done_ : 1000000))
     started=$(date +%s) failed=0
@@ -39,7 +41,7 @@ for name in $names; do
     now=$(sed -n 's/.* cov: \([0-9]*\) .*/\1/p' "$state/$name/log" | tail -1)
     cov=${now:-$cov} spent=$((spent + seconds))
     done_=$((done_ + (failed == 1 ? ${ran:-0} : round))) crashes=$((crashes + failed))
-    echo "$done_ $spent $crashes $cov" >"$state/$name/state"
+    echo "$done_ $spent $cov $commit" >"$state/$name/state"
     if [ "$failed" -eq 1 ]; then
       echo "$name crashed: see $state/$name/log and $state/$name/crashes" >&2
       break

@@ -7,7 +7,8 @@ use causeway_consensus::ChainError;
 use causeway_da::DaBackend;
 use causeway_node::config::Role;
 use causeway_node::node::{Node, NodeError};
-use causeway_tests::drive::{WINDOW_MS, holds, seeds};
+use causeway_node::rpc::backend::SubmitError;
+use causeway_tests::drive::{WINDOW_MS, holds, reopen, seeds};
 use causeway_tests::txs::Rng;
 use causeway_tests::world::{World, chain_of};
 use eyre::{bail, ensure};
@@ -237,5 +238,28 @@ async fn a_reorg_below_finality_stops_the_node() -> eyre::Result<()> {
     assert!(matches!(error, NodeError::Safety(_)), "{error}");
     assert_eq!(chain_of(&full)?, before);
     assert!(holds(&full).finalized.number > 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_is_known_only_since_a_reorg_is_kept_when_sent_again() -> eyre::Result<()> {
+    let world = World::quick("ledger", 40)?;
+    let sequencer = world.sequencer()?;
+    world.tick(&[&sequencer]).await?;
+    let raw = world.transfer(7, 0, 9);
+    let hash = keccak256(&raw);
+    world.da.force(raw.clone()).await?;
+    while sequencer.pipeline().snapshot().tx(hash)?.is_none() {
+        world.tick(&[&sequencer]).await?;
+        world.build(&sequencer).await?;
+    }
+    // Its entry is gone: the block that took it is left, and only the pool has it.
+    world.da.reorg(30, |_, bytes| *bytes != raw);
+    world.tick(&[&sequencer]).await?;
+    ensure!(sequencer.pipeline().snapshot().tx(hash)?.is_none(), "the block is still there");
+    let again = sequencer.submit(raw).await;
+    ensure!(matches!(again, Err(SubmitError::AlreadyKnown)), "{again:?}");
+    let sequencer = reopen(&world, sequencer, "sequencer")?;
+    ensure!(sequencer.pool().get(hash).is_some(), "acknowledged, and lost at the restart");
     Ok(())
 }

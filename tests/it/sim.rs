@@ -14,10 +14,11 @@ const CASES: u64 = 80;
 fn chains_keep_their_promises_whatever_happens() -> eyre::Result<()> {
     watch::begin();
     let seeds = seeds(CASES);
-    let whole = std::env::var_os("CAUSEWAY_CASES").is_none();
     let count = seeds.end - seeds.start;
+    let whole = count >= CASES;
     let seen = run_all(seeds, steps(u64::MAX), THREADS)?;
     let lines = watch::inv12_no_secret_logged()?;
+    ensure!(lines > 0, "nothing was read of the log, so nothing is known of it");
     println!("{count} seeds: {seen:?}, {lines} lines of the log");
     if whole {
         // A random test that meets nothing proves nothing.

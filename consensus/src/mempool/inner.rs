@@ -256,6 +256,10 @@ impl Inner {
     /// Takes in again whose nonce is free again, unless who used it waits in its place.
     fn unspend(&mut self, known: &HashMap<Address, AccountFacts>) {
         for tx in std::mem::take(&mut self.spent) {
+            if self.quarantined.contains(&tx.hash) || self.by_hash.contains_key(&tx.hash) {
+                self.spent_bytes -= tx.raw.len();
+                continue;
+            }
             let (nonce, sender) = (tx.envelope.nonce(), tx.sender);
             let facts = known.get(&sender).filter(|facts| facts.nonce <= nonce);
             let account = self.accounts.get(&sender);

@@ -227,6 +227,16 @@ fn quarantined_and_impossible_transactions_leave() {
 }
 
 #[test]
+fn what_is_quarantined_does_not_come_back_with_its_nonce() {
+    let pool = pool(10);
+    let bad = tx(1, 0, 1, 1, 0);
+    pool.reinsert(vec![bad.clone()], &[(address(1), rich(1))]);
+    pool.quarantine(bad.hash);
+    pool.reinsert(vec![], &[(address(1), rich(0))]);
+    assert_eq!((all(&pool), pool.accounts()), (vec![], vec![]));
+}
+
+#[test]
 fn what_a_block_says_of_a_nonce_makes_later_ones_ready() {
     let pool = pool(10);
     let txs: Vec<_> = [0, 2].map(|nonce| tx(1, nonce, 1, 1, 0)).into();

@@ -25,7 +25,13 @@ impl Disk for Real {
         let dir = named(dir);
         match fs::create_dir(dir) {
             Ok(()) => {}
-            Err(error) if error.kind() == ErrorKind::AlreadyExists && dir.is_dir() => return Ok(()),
+            // Whoever made it may have died before its name was durable.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists && dir.is_dir() => {
+                return match self.sync_dir(dir.parent().unwrap_or(dir)) {
+                    Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(()),
+                    synced => synced,
+                };
+            }
             Err(error) => match dir.parent() {
                 Some(above) if error.kind() == ErrorKind::NotFound => {
                     self.create_dir(above)?;

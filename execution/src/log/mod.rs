@@ -66,6 +66,15 @@ impl Log {
         Self::open_with(folder, segment_bytes)
     }
 
+    /// Whether a folder has a log.
+    pub fn is_in(folder: &Folder) -> Result<bool, ExecutionError> {
+        match folder.disk().list(folder.path()) {
+            Ok(names) => Ok(names.iter().any(|name| name.ends_with(".log"))),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(failed(folder.path(), &error)),
+        }
+    }
+
     /// [`Log::open`] with another segment size.
     pub fn open_with(
         folder: impl Into<Folder>,

@@ -11,7 +11,7 @@ use causeway_chainspec::block::{Outcome, concat_hash, header, requests_hash};
 use causeway_chainspec::plan::Candidate;
 use causeway_chainspec::{
     Block, BlockEnv, BlockId, BlockPlan, ChainSpec, LaneItem, Receipt, SkipReason, StateDiff,
-    SystemModule, Tx,
+    SystemModule, Tx, TxEnvelope, TxError,
 };
 
 use crate::overlay::{Empty, Layer, Overlay, StateOver, TrieOver};
@@ -180,6 +180,11 @@ impl Rules {
         let mut left = env.gas_limit.saturating_mul(2);
         for (at, candidate) in plan.candidates.iter().enumerate() {
             let cost = match candidate {
+                // The VM runs them in blocks of other chains; ours have no blobs.
+                Candidate::Tx(tx) if matches!(tx.envelope, TxEnvelope::Eip4844(_)) => {
+                    admitted.skipped.push((at, TxError::Blob.into()));
+                    continue;
+                }
                 Candidate::Tx(tx) => {
                     self.vm.check(tx, env).map_or(JUNK_GAS, |facts| facts.intrinsic_gas)
                 }

@@ -218,6 +218,7 @@ impl Pipeline {
         let store = Store::open(datadir.clone(), config)?;
         let rules = Rules { spec, vm, modules };
         let picture = recover::first_picture(&store, &rules)?;
+        recover::has_log(&datadir.folder(LOG_FOLDER), &picture)?;
         let core = Arc::new(Core {
             rules,
             store,

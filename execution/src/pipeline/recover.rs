@@ -11,7 +11,8 @@ use super::execute::Rules;
 use super::snapshot::Picture;
 use super::{Pipeline, Recovered};
 use crate::ExecutionError;
-use crate::log::{Accepted, BlockEntry, Entry, Record, UnwindEntry};
+use crate::disk::Folder;
+use crate::log::{Accepted, BlockEntry, Entry, Log, Record, UnwindEntry};
 use crate::store::{Batch, Store, View};
 
 /// Newest records of the sequencer that truncation never drops, whatever is final: a record may
@@ -33,6 +34,19 @@ pub(super) fn first_picture(store: &Store, rules: &Rules) -> Result<Picture, Exe
     Picture::of(store.view()?)?.ok_or_else(lost)
 }
 
+/// That a log is there if the store was written behind one: none is made in place of a lost one.
+pub(super) fn has_log(folder: &Folder, picture: &Picture) -> Result<(), ExecutionError> {
+    let from = picture.view.log_offset()?;
+    if from == 0 || Log::is_in(folder)? { Ok(()) } else { Err(apart((0, 0), from)) }
+}
+
+fn apart((start, end): (u64, u64), from: u64) -> ExecutionError {
+    ExecutionError::Damaged(format!(
+        "the log holds offsets {start} to {end}, the store was written up to {from}; restore both \
+         from one backup, or move the datadir away and derive the chain again from DA"
+    ))
+}
+
 /// What the log still knows besides blocks, by age; copies of one entry count once.
 #[derive(Default)]
 struct Kept {
@@ -47,12 +61,7 @@ impl Pipeline {
         let core = &self.core;
         let from = core.picture().view.log_offset()?;
         if core.log.end() < from || core.log.start() > from {
-            return Err(ExecutionError::Damaged(format!(
-                "the log holds offsets {} to {}, the store was written up to {from}; restore both \
-                 from one backup, or move the datadir away and derive the chain again from DA",
-                core.log.start(),
-                core.log.end()
-            )));
+            return Err(apart((core.log.start(), core.log.end()), from));
         }
         crash::point("replay.before");
         let mut kept = Kept::default();

@@ -13,6 +13,7 @@ use causeway_da::{DaBlock, codec};
 use causeway_execution::ExecutionError;
 use tracing::{debug, error, info, warn};
 
+use super::submit::{Submit, facts_of};
 use super::{Node, NodeError, decode_cursor, genesis_claim};
 use crate::rpc::backend::BlockEvent;
 
@@ -144,7 +145,18 @@ impl Node {
         // Of all accounts: a block changes others than its senders.
         let mut accounts = self.pool.accounts();
         accounts.extend(txs.iter().map(|tx| tx.sender));
-        self.pool.reinsert(txs, &self.facts_of(accounts)?);
+        let accepts = matches!(self.submit, Submit::Here);
+        let (txs, facts) = self
+            .blocking(move |pipeline| {
+                // Who sends one of them again is told that it is known: then it is kept.
+                if accepts {
+                    pipeline.accept(&txs)?;
+                }
+                let facts = facts_of(pipeline, accounts)?;
+                Ok((txs, facts))
+            })
+            .await?;
+        self.pool.reinsert(txs, &facts);
         for block in dropped.into_iter().rev() {
             if self.blocks.send(BlockEvent { block, removed: true }).is_err() {
                 break;

@@ -14,6 +14,7 @@ use causeway_execution::{ExecutionError, Stop};
 use tokio::sync::watch;
 use tracing::{error, warn};
 
+use super::submit::facts_of;
 use super::{Node, RECORD_VOTE, Waking, seal_tuple};
 use crate::rpc::backend::BlockEvent;
 
@@ -204,7 +205,7 @@ impl Node {
         let hashes: Vec<_> = block.txs.iter().map(|tx| tx.hash).collect();
         let mut senders = self.pool.accounts_waiting();
         senders.extend(block.txs.iter().map(|tx| tx.sender));
-        match self.facts_of(senders) {
+        match facts_of(&self.pipeline, senders) {
             Ok(facts) => self.pool.on_block(&hashes, &facts),
             Err(error) => warn!(%error, "the pool could not be told of a block"),
         }

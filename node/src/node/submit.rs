@@ -61,6 +61,21 @@ fn account_facts(state: &dyn StateReader, address: Address) -> Result<AccountFac
     Ok(AccountFacts { nonce: account.nonce, balance: account.balance, delegated })
 }
 
+/// Accounts on the newest state, each once.
+pub(super) fn facts_of(
+    pipeline: &Pipeline,
+    mut accounts: Vec<Address>,
+) -> Result<Vec<(Address, AccountFacts)>, ExecutionError> {
+    let snapshot = pipeline.snapshot();
+    let latest = snapshot.latest().number;
+    let state = snapshot
+        .state(latest)?
+        .ok_or_else(|| ExecutionError::Unknown(format!("state of block {latest}")))?;
+    accounts.sort_unstable();
+    accounts.dedup();
+    accounts.into_iter().map(|address| Ok((address, account_facts(&*state, address)?))).collect()
+}
+
 /// The pool's refusals in the words of the RPC.
 fn refused(error: PoolError) -> SubmitError {
     match error {
@@ -92,23 +107,22 @@ impl Node {
         let tx = Arc::new(tx);
         let facts = self.check(&tx)?;
         let hash = tx.hash;
-        // Before the pool has it: from then on, who sends it again is told that it is known.
-        let first = self.accepting.lock().insert(hash);
-        let added = self.pool.add(tx.clone(), facts);
+        // Both at once: whoever is told that it is known can see whether it is written down yet.
+        let (added, waits) = {
+            let mut accepting = self.accepting.lock();
+            let added = self.pool.add(tx.clone(), facts);
+            if added.is_ok() {
+                accepting.insert(hash);
+            }
+            (added, accepting.contains(&hash))
+        };
         let written = match &added {
             Ok(()) => self.write_down(tx).await,
             // Clients take this for success: what they asked for is durable first. While another
             // request is still writing it down, this one does so itself.
-            Err(PoolError::AlreadyKnown) if !first => self.write_down(tx).await,
-            Err(error) => {
-                if first {
-                    self.accepting.lock().remove(&hash);
-                }
-                match error {
-                    PoolError::AlreadyKnown => self.blocking(Pipeline::sync).await,
-                    _ => Ok(()),
-                }
-            }
+            Err(PoolError::AlreadyKnown) if waits => self.write_down(tx).await,
+            Err(PoolError::AlreadyKnown) => self.blocking(Pipeline::sync).await,
+            Err(_) => Ok(()),
         };
         written.map_err(|error| SubmitError::Failed(error.to_string()))?;
         added.map(|()| hash).map_err(refused)
@@ -121,8 +135,10 @@ impl Node {
             crash::point("accept.before");
             pipeline.accept(std::slice::from_ref(&tx))?;
             crash::point("accept.durable");
-            accepting.lock().remove(&tx.hash);
-            pool.announce(tx);
+            // Once, however many write it down.
+            if accepting.lock().remove(&tx.hash) {
+                pool.announce(tx);
+            }
             Ok(())
         })
         .await
@@ -146,22 +162,7 @@ impl Node {
         &self,
         txs: &[Arc<Tx>],
     ) -> Result<Vec<(Address, AccountFacts)>, ExecutionError> {
-        self.facts_of(txs.iter().map(|tx| tx.sender).collect())
-    }
-
-    /// Accounts on the newest state, each once.
-    pub(super) fn facts_of(
-        &self,
-        mut senders: Vec<Address>,
-    ) -> Result<Vec<(Address, AccountFacts)>, ExecutionError> {
-        let snapshot = self.pipeline.snapshot();
-        let latest = snapshot.latest().number;
-        let state = snapshot
-            .state(latest)?
-            .ok_or_else(|| ExecutionError::Unknown(format!("state of block {latest}")))?;
-        senders.sort_unstable();
-        senders.dedup();
-        senders.into_iter().map(|sender| Ok((sender, account_facts(&*state, sender)?))).collect()
+        facts_of(&self.pipeline, txs.iter().map(|tx| tx.sender).collect())
     }
 
     async fn forward(

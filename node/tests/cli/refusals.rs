@@ -83,6 +83,9 @@ impl Chain {
         let after = contents(&self.data());
         let kept = before.iter().all(|file| after.contains(file));
         ensure!(kept, "a refused datadir was changed: {said}");
+        let known = |path: &PathBuf| before.iter().any(|(old, _)| old == path);
+        let new = after.iter().find(|(path, _)| !known(path) && !path.ends_with("lock"));
+        ensure!(new.is_none(), "{new:?} was made anew: {said}");
         Ok(())
     }
 }
@@ -219,7 +222,6 @@ fn a_damaged_log_is_refused() -> eyre::Result<()> {
     let away = chain.dir.path().join("away");
     fs::rename(chain.data().join("log"), &away)?;
     chain.refused(&["the log holds offsets 0 to 0", "restore both from one backup"])?;
-    fs::remove_dir_all(chain.data().join("log"))?;
     fs::rename(&away, chain.data().join("log"))?;
     let (said, code) = chain.verify()?;
     ensure!(code == Some(0), "{said}");

@@ -46,7 +46,11 @@ fn a_turned_bit_is_found_or_harmless() {
             let what = format!("seed {seed}, case {case}: {} at {at}", file.display());
             match open(&damaged, &spec) {
                 Ok((pipeline, _)) => {
-                    for (block, right) in blocks(&pipeline).iter().zip(&whole) {
+                    let found = blocks(&pipeline);
+                    // The newest frame of the log may be taken for one that was torn.
+                    let in_log = file.parent().is_some_and(|folder| folder.ends_with("log"));
+                    assert!(found.len() == whole.len() || in_log, "{what}: blocks are gone");
+                    for (block, right) in found.iter().zip(&whole) {
                         assert_eq!(block.header, right.header, "{what}");
                         assert_eq!(block.hash, right.hash, "{what}");
                         assert_eq!(block.receipts, right.receipts, "{what}");

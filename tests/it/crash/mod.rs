@@ -133,6 +133,8 @@ fn crashes_in_a_row_lose_nothing_either() {
                     while !left.failed() && next.step(&pipeline, &left).is_ok() {}
                     possible = next.possible(u64::MAX);
                     states = next.states;
+                } else {
+                    assert!(left.failed(), "{what}: it does not open, and nothing was cut");
                 }
                 left = left.after_cut(rng.number());
             }

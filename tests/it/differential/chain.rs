@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use alloy_primitives::{B256, Bytes};
 use causeway_chainspec::{Block, BlockBody, BlockPlan, Claim};
-use causeway_execution::pipeline::{Snapshot, store_path};
+use causeway_execution::pipeline::Snapshot;
 use causeway_execution::store::{Store, StoreConfig};
 use causeway_execution::{ExecutionError, Pipeline, PipelineConfig, Stop, genesis};
 use causeway_tests::txs::Rng;
@@ -306,7 +306,7 @@ impl<'a> Chain<'a> {
             history_blocks: HISTORY,
             cache_bytes: 8 << 20,
         };
-        let verified = Store::open(&store_path(self.dir.path()), config)?.verify()?;
+        let verified = Store::open(self.dir.path(), config)?.verify()?;
         let (tip, blocks) = (self.tip(), self.chain.len() as u64);
         let slots: usize = tip.state.0.values().map(|entry| entry.storage.len()).sum();
         let have = (verified.blocks, verified.accounts, verified.slots, verified.state_root);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use alloy_primitives::U256;
 use causeway_node::devkeys;
-use causeway_tests::crashing::{Crashing, READY, STOPPED, since, told};
+use causeway_tests::crashing::{Crashing, STOPPED, ready, since, told};
 use causeway_tests::drive::seeds;
 use causeway_tests::load::{Load, Place, client};
 use causeway_tests::process::{Process, free_port, signal};
@@ -88,7 +88,7 @@ impl Apart {
         while !self.serves(part).await {
             let ended = process.ended()?;
             ensure!(ended.is_none(), "{part:?} ended with {ended:?}:\n{}", process.said());
-            ensure!(started.elapsed() < READY, "{part:?} does not serve:\n{}", process.said());
+            ensure!(started.elapsed() < ready(), "{part:?} does not serve:\n{}", process.said());
             tokio::time::sleep(LOOK).await;
         }
         self.chain.starts.push(started.elapsed());

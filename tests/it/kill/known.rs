@@ -1,6 +1,8 @@
 //! "Already known" is an acknowledgement, too: a transaction that another request is still writing
 //! down is durable before anybody is told that it is known.
 
+use std::time::{Duration, Instant};
+
 use alloy_primitives::{Address, B256, keccak256};
 use causeway_tests::crashing::Crashing;
 use causeway_tests::keys;
@@ -28,12 +30,14 @@ async fn what_is_known_is_durable() -> eyre::Result<()> {
             first.request("eth_sendRawTransaction", rpc_params![sent]).await;
         answer
     });
+    let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         let tx: Value = node.request("eth_getTransactionByHash", rpc_params![hash]).await?;
         if !tx.is_null() {
             break;
         }
-        tokio::task::yield_now().await;
+        ensure!(Instant::now() < deadline, "{hash} is not in the pool");
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let again: Result<B256, Error> = node.request("eth_sendRawTransaction", rpc_params![raw]).await;
     let Err(Error::Call(error)) = again else { bail!("{again:?}") };

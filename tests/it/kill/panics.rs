@@ -1,6 +1,6 @@
 //! A panic in any task of a node ends its process with a reason: no node is half alive.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use causeway_node::devkeys;
 use causeway_tests::crashing::{Crashing, stopped};
@@ -68,12 +68,14 @@ async fn a_panic_in_a_follower_ends_the_process() -> eyre::Result<()> {
     let mut chain = Crashing::with(&["--chains", "2", "--block-time", "50ms"])?;
     let devnet = chain.start()?;
     let node = client(&devnet.endpoint("rpc"))?;
+    let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         let block: Value =
             node.request("eth_getBlockByNumber", rpc_params!["finalized", false]).await?;
         if block["number"] != "0x0" {
             break;
         }
+        ensure!(Instant::now() < deadline, "no block becomes final");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     stopped(devnet)?;

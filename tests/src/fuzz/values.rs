@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 
+use alloy_consensus::Transaction;
 use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{B256, Bytes, Log, U256};
 use alloy_rlp::{Decodable, Encodable};
@@ -141,7 +142,7 @@ pub(super) fn forced(bytes: &[u8]) {
 pub(super) fn tx(bytes: &[u8]) {
     let raw = Bytes::copy_from_slice(bytes);
     let stored = Tx::stored(raw.clone(), lab::SENDER);
-    match Tx::decode(raw.clone()) {
+    match Tx::decode(raw) {
         Ok(tx) => {
             let again = tx.envelope.encoded_2718();
             assert_eq!(again, bytes, "two encodings of one transaction");
@@ -151,7 +152,8 @@ pub(super) fn tx(bytes: &[u8]) {
             // The JSON-RPC shows it as an object, whatever its numbers are.
             let json = serde_json::to_value(&tx.envelope).expect("a transaction has a JSON form");
             assert!(json.is_object());
-            assert!(tx.effective_gas_price(u64::MAX) <= u128::MAX);
+            // It is what the fee cap allows, or the base fee and a tip within it.
+            assert!(tx.effective_gas_price(0) <= tx.envelope.max_fee_per_gas());
         }
         // Types that may not be signed can be stored: blocks hold deposits.
         Err(TxError::Type | TxError::Signature | TxError::Protocol | TxError::Blob) => {}

@@ -147,7 +147,7 @@ pub(super) fn mailbox_seeds() -> Vec<Vec<u8>> {
         sender: word_of(MAILBOX),
         recipient: word_of(MAILBOX),
         body: coins.into(),
-        ..message.clone()
+        ..message
     };
     let deliver = |message: &Message| mailbox::deliverCall {
         message: message.encode_packed().into(),
