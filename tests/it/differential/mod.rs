@@ -115,10 +115,10 @@ fn cases(model: &dyn Model, usual: u64, wanted: &[(&str, u64)]) -> eyre::Result<
 
 #[test]
 fn the_evm_is_plain_revm_through_the_whole_pipeline() -> eyre::Result<()> {
-    cases(&stock::Stock, 30, EVM)
+    cases(&stock::Stock, 24, EVM)
 }
 
 #[test]
 fn the_ledger_is_its_model_through_the_whole_pipeline() -> eyre::Result<()> {
-    cases(&ledger::Ledger, 30, LEDGER)
+    cases(&ledger::Ledger, 24, LEDGER)
 }
