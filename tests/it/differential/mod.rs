@@ -69,7 +69,7 @@ const EVM: &[(&str, u64)] = &[
     ("creations", 300),
     ("contracts born", 200),
     ("contracts destroyed", 50),
-    ("accounts gone", 3),
+    ("accounts gone", 1),
     ("skip: initcode", 10),
     ("skip: bytes full", 15),
 ];
