@@ -21,8 +21,10 @@ use super::second;
 use super::state::{Places, State};
 use super::world::World;
 
-/// Blocks of history kept below the final one.
-const HISTORY: u64 = 6;
+/// Blocks of history kept below the final one: the fewest a store keeps.
+const HISTORY: u64 = 128;
+/// A chain of every tenth seed is so long that history is pruned.
+const LONG: u64 = HISTORY + 32;
 
 /// A block and what it left, by the model.
 #[derive(Clone)]
@@ -64,7 +66,8 @@ impl<'a> Chain<'a> {
     pub(super) fn new(seed: u64, model: &'a dyn Model) -> eyre::Result<Self> {
         let world = World::new(seed, model.vm());
         let mut rng = Rng::new(seed);
-        let archive = rng.percent(30);
+        let long = seed % 10 == 3;
+        let archive = rng.percent(30) && !long;
         let (state, head) = predict::genesis(&world);
         let mut chain = Self {
             world,
@@ -91,6 +94,13 @@ impl<'a> Chain<'a> {
         chain.places = known.state.places();
         chain.chain.push(known.clone());
         chain.same_state(&known)?;
+        while long && chain.chain.len() as u64 <= LONG {
+            chain.commit()?;
+        }
+        if long {
+            let latest = chain.chain.len() as u64 - 1;
+            chain.derived(latest, latest - 4)?;
+        }
         Ok(chain)
     }
 
@@ -237,13 +247,18 @@ impl<'a> Chain<'a> {
 
     fn derive(&mut self) -> eyre::Result<()> {
         let latest = self.chain.len() as u64 - 1;
-        self.safe += self.rng.below(latest - self.safe + 1);
-        if self.rng.percent(40) {
-            self.finalized += self.rng.below(self.safe - self.finalized + 1);
-        }
+        let safe = self.safe + self.rng.below(latest - self.safe + 1);
+        let more = self.rng.below(safe - self.finalized + 1);
+        let finalized = self.finalized + if self.rng.percent(40) { more } else { 0 };
+        self.derived(safe, finalized)
+    }
+
+    /// Derives one more DA block.
+    fn derived(&mut self, safe: u64, finalized: u64) -> eyre::Result<()> {
+        (self.safe, self.finalized) = (safe, finalized);
         self.height += 1;
         let record = Bytes::from(self.rng.bytes(9));
-        self.pipeline().derived(self.height, record.clone(), self.safe, self.finalized)?;
+        self.pipeline().derived(self.height, record.clone(), safe, finalized)?;
         let found = self.pipeline().snapshot().derived(self.height)?;
         ensure!(found == Some(record), "a record was not kept");
         Ok(())
@@ -327,8 +342,17 @@ impl<'a> Chain<'a> {
         Ok(())
     }
 
-    /// A block of the past: its state, a call on it, proofs of it.
+    /// Looks at a block of the past. When the store prunes is its own affair, so what is drawn
+    /// here must not change what comes after.
     fn look_back(&mut self) -> eyre::Result<()> {
+        let later = self.rng.number();
+        let done = self.look_at_past();
+        self.rng = Rng::new(later);
+        done
+    }
+
+    /// A block of the past: its state, a call on it, proofs of it.
+    fn look_at_past(&mut self) -> eyre::Result<()> {
         if self.rng.percent(20) {
             self.look_at_old()?;
         }
