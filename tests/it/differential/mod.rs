@@ -33,7 +33,6 @@ const BOTH: &[(&str, u64)] = &[
     ("restarts", 50),
     ("old snapshots", 40),
     ("past states", 150),
-    ("pruned states", 3),
     ("proofs", 400),
     ("proofs of absence", 200),
     ("calls", 300),
