@@ -4,6 +4,7 @@ use causeway_da::DaError;
 use causeway_execution::ExecutionError;
 
 use crate::cli::chainspec::LoadError;
+use crate::node::NodeError;
 
 /// Exit codes of `causeway`. 0 is success, 2 is clap's for wrong usage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +35,13 @@ pub struct ExitError {
 
 impl<E: Into<eyre::Report>> From<E> for ExitError {
     fn from(error: E) -> Self {
-        let report = error.into();
+        let report = match error.into().downcast::<NodeError>() {
+            Ok(NodeError::Execution(error)) => return error.into(),
+            Ok(NodeError::Da(error)) => return error.into(),
+            Ok(error @ NodeError::Safety(_)) => return Self::new(Exit::Safety, error),
+            Ok(error @ NodeError::Task(_)) => return Self::new(Exit::Failure, error),
+            Err(report) => report,
+        };
         if let Some(LoadError::Invalid(..)) = report.downcast_ref() {
             return Self { exit: Exit::Spec, report };
         }

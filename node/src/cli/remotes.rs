@@ -11,7 +11,6 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
 use super::load_spec;
-use super::run::node_error;
 use crate::config::RemoteFile;
 use crate::exit::{Exit, ExitError};
 use crate::node::NodeError;
@@ -117,9 +116,8 @@ pub(super) async fn start(
     if settings.is_empty() {
         return Ok((Arc::default(), Following { stop, task: None }));
     }
-    let remotes = tokio::task::spawn_blocking(move || Remotes::open(settings, clock, cache_bytes))
-        .await?
-        .map_err(node_error)?;
+    let remotes =
+        tokio::task::spawn_blocking(move || Remotes::open(settings, clock, cache_bytes)).await??;
     let task = tokio::spawn(remotes.clone().run(stop.clone()));
     Ok((remotes, Following { stop, task: Some(task) }))
 }

@@ -22,7 +22,7 @@ use crate::config::{
 };
 use crate::exit::{CommandResult, Exit, ExitError};
 use crate::logging::{self, LogFormat};
-use crate::node::{NodeError, Settings};
+use crate::node::Settings;
 use crate::rpc::RpcConfig;
 use crate::tasks::{self, Running};
 
@@ -127,7 +127,7 @@ impl Run {
             settings.remotes = remotes;
             let running = tasks::start(settings, listener, rpc).await?;
             if let Err(error) = check_lock(&self.chain, &running) {
-                running.stop().await.map_err(node_error)?;
+                running.stop().await?;
                 following.stop().await;
                 return Err(error);
             }
@@ -190,9 +190,9 @@ async fn until_stopped(
         None => Ok(()),
     };
     match failed {
-        Some(error) => Err(node_error(error)),
+        Some(error) => Err(error.into()),
         None => {
-            stopped.map_err(node_error)?;
+            stopped?;
             Ok(served.map(|()| Exit::Success)?)
         }
     }
@@ -202,16 +202,6 @@ async fn service_failed(service: &mut Option<Service>) -> DaError {
     match service {
         Some(service) => service.failed().await,
         None => std::future::pending().await,
-    }
-}
-
-/// The exit code a node's failure ends with.
-pub(super) fn node_error(error: NodeError) -> ExitError {
-    match error {
-        NodeError::Execution(error) => error.into(),
-        NodeError::Da(error) => error.into(),
-        NodeError::Safety(_) => ExitError::new(Exit::Safety, eyre!(error)),
-        error => error.into(),
     }
 }
 

@@ -252,6 +252,13 @@ fn a_second_process_is_kept_out_and_the_first_unharmed() -> eyre::Result<()> {
         chain.refused(&["in use by another process", "stop it, or use another datadir"])?;
         let to = causeway(chain.dir.path(), &["db", "unwind", "--to", "0"])?;
         ensure!(to.status.code() == Some(6), "unwinding ended with {}", to.status);
+        fs::write(chain.dir.path().join("plain.toml"), "")?;
+        let settings = ["--node", "plain.toml", "--http", "127.0.0.1:0", "--datadir", "data"];
+        let da = ["--role", "full", "--da-url", "http://127.0.0.1:1"];
+        let second = causeway(chain.dir.path(), &[&["run"], &settings[..], &da].concat())?;
+        let said = String::from_utf8_lossy(&second.stderr);
+        ensure!(second.status.code() == Some(6), "{}: {said}", second.status);
+        ensure!(said.contains("in use by another process"), "{said}");
         grow(&pipeline)?;
     }
     // Nor is there a moment while the database is made.

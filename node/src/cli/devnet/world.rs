@@ -15,7 +15,7 @@ use futures::future::{join_all, select_all};
 
 use super::super::da::Service;
 use super::super::remotes::{self, Following};
-use super::super::run::{interrupted, node_error};
+use super::super::run::interrupted;
 use super::endpoints::{self, Account, ChainEndpoints, Endpoints};
 use super::network::{self, Choices, Member, NETWORK_FILE, SPEC_FILE};
 use super::{banner, funds};
@@ -77,7 +77,7 @@ pub(super) async fn run(options: Options) -> CommandResult {
     let failed = tokio::select! {
         error = ready => Some(error.into()),
         () = interrupted() => None,
-        error = failure(&mut chains, &mut following, &mut services) => Some(node_error(error)),
+        error = failure(&mut chains, &mut following, &mut services) => Some(ExitError::from(error)),
     };
     eprintln!("stopping");
     let nodes = chains.into_iter().flat_map(|chain| [chain.full, chain.sequencer]);
@@ -87,7 +87,7 @@ pub(super) async fn run(options: Options) -> CommandResult {
     let served = stop_services(services).await;
     match (failed, stopped) {
         (Some(error), _) => Err(error),
-        (None, Err(error)) => Err(node_error(error)),
+        (None, Err(error)) => Err(error.into()),
         (None, Ok(())) => Ok(served.map(|()| Exit::Success)?),
     }
 }
@@ -231,7 +231,7 @@ async fn start_node(
     };
     let listener = listen(SocketAddr::new(world.http.ip(), port))?;
     let rpc = RpcConfig { origins: vec!["*".into()], ..RpcConfig::default() };
-    tasks::start(settings, listener, rpc).await.map_err(node_error)
+    Ok(tasks::start(settings, listener, rpc).await?)
 }
 
 /// The address wanted, or a free port of it if somebody else has it.
