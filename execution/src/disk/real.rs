@@ -20,6 +20,17 @@ fn named(dir: &Path) -> &Path {
     if dir.as_os_str().is_empty() { Path::new(".") } else { dir }
 }
 
+/// A locked file. Closing it is not enough: a process that this one is just starting has it open,
+/// too, until it becomes another program.
+struct Locked(File);
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        // Nothing more can be done; closing it follows.
+        let _ = self.0.unlock();
+    }
+}
+
 impl Disk for Real {
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
         let dir = named(dir);
@@ -86,7 +97,7 @@ impl Disk for Real {
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create(true).truncate(false).open(path)?;
         match file.try_lock() {
-            Ok(()) => Ok(Some(Box::new(file))),
+            Ok(()) => Ok(Some(Box::new(Locked(file)))),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(error),
         }
