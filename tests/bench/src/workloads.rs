@@ -1,5 +1,8 @@
 //! The table of workloads: a new one is a file and a line here.
 
+mod runs;
+mod transfers;
+
 use eyre::bail;
 
 use crate::bench::Bench;
@@ -9,7 +12,7 @@ use crate::report::Section;
 pub type Run = fn(&Bench, &mut Section) -> eyre::Result<()>;
 
 /// Every workload, in the order in which they run.
-pub const WORKLOADS: &[(&str, Run)] = &[];
+pub const WORKLOADS: &[(&str, Run)] = &[("transfers", transfers::run)];
 
 /// Those named, in the order of the table; all if none is.
 pub fn choose(names: &[String]) -> eyre::Result<Vec<(&'static str, Run)>> {
