@@ -1,7 +1,7 @@
 //! How a transaction gets in: checked, pooled and durable on the sequencer; forwarded elsewhere.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use alloy_primitives::{Address, B256, Bytes};
 use causeway_chainspec::{SkipReason, StateError, StateReader, Tx, crash};
@@ -91,20 +91,25 @@ fn refused(error: PoolError) -> SubmitError {
 impl Node {
     /// Accepts a signed transaction; once this returns it survives `kill -9`.
     pub async fn submit(&self, raw: Bytes) -> Result<B256, SubmitError> {
-        match &self.submit {
+        let result = match &self.submit {
             Submit::Here => self.accept(raw).await,
             Submit::Forward { url, client } => self.forward(url, client, raw).await,
             Submit::Nowhere => Err(SubmitError::Unreachable(
                 "this node has no --sequencer URL to forward it to".into(),
             )),
-        }
+        };
+        self.metrics.submitted(&result);
+        result
     }
 
     async fn accept(&self, raw: Bytes) -> Result<B256, SubmitError> {
-        let tx = tokio::task::spawn_blocking(move || Tx::decode(raw))
-            .await
-            .map_err(|error| SubmitError::Failed(error.to_string()))??;
-        let tx = Arc::new(tx);
+        let decoded = tokio::task::spawn_blocking(move || {
+            let start = Instant::now();
+            (Tx::decode(raw), start.elapsed())
+        });
+        let (tx, took) = decoded.await.map_err(|error| SubmitError::Failed(error.to_string()))?;
+        self.metrics.recover.observe(took);
+        let tx = Arc::new(tx?);
         let facts = self.check(&tx)?;
         let hash = tx.hash;
         // Both at once: whoever is told that it is known can see whether it is written down yet.

@@ -34,6 +34,11 @@ impl RpcError {
         Self(ErrorObjectOwned::owned(code, message, None::<()>))
     }
 
+    /// The code that clients see.
+    pub(crate) fn code(&self) -> i32 {
+        self.0.code()
+    }
+
     /// A parameter is missing or wrong.
     pub(crate) fn params(message: impl Into<String>) -> Self {
         Self::new(PARAMS, message)
