@@ -48,7 +48,7 @@ impl NamesLayer {
         self.unknown.ended(Outcome::Refused);
         let namespace = method.split_once('_').map_or("", |(namespace, _)| namespace);
         let (code, message) = if self.off.contains(&namespace) {
-            (NOT_ENABLED, format!("Method not supported: enable it with --rpc.api {namespace}"))
+            (NOT_ENABLED, format!("Method not supported: enable it with --rpc-api {namespace}"))
         } else {
             let method: String = method.chars().take(100).collect();
             (NOT_FOUND, format!("the method {method} does not exist/is not available"))

@@ -294,7 +294,7 @@ async fn methods_that_are_not_there() {
             (
                 "txpool_status",
                 json!([]),
-                error(-32004, "Method not supported: enable it with --rpc.api txpool"),
+                error(-32004, "Method not supported: enable it with --rpc-api txpool"),
             ),
             (
                 "eth_subscribe",
