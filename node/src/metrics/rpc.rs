@@ -94,9 +94,14 @@ impl RpcMetrics {
         if self.guard.get().is_none()
             && let Some(guard) = request.get::<ConnectionGuard>()
         {
-            // Another request may have been first: it is the same server's.
-            let _ = self.guard.set(guard.clone());
+            self.admit(guard.clone());
         }
+    }
+
+    /// Names what admits connections; the first one named counts.
+    pub(crate) fn admit(&self, guard: ConnectionGuard) {
+        // Another request may have been first: it is the same server's.
+        let _ = self.guard.set(guard);
     }
 
     /// Requests over HTTP that are being answered, and WebSocket connections: what the limit of

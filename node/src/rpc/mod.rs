@@ -174,6 +174,7 @@ pub async fn serve(
     let http = tower::ServiceBuilder::new()
         .timeout(request_timeout)
         .layer(origins.cors())
+        .map_response(error::crowded)
         .layer(hosts)
         .layer(origins)
         .layer(ProxyGetRequestLayer::new([("/health", "rollup_health")])?)
