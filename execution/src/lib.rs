@@ -6,6 +6,7 @@ pub mod evm;
 pub mod genesis;
 pub mod ledger;
 pub mod log;
+pub mod metrics;
 pub mod overlay;
 pub mod pipeline;
 pub mod store;

@@ -168,6 +168,10 @@ impl Inner {
         }
     }
 
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     pub(super) fn best(
         &self,
         base_fee: u64,

@@ -205,6 +205,11 @@ impl Mempool {
         self.inner.lock().status()
     }
 
+    /// Bytes of what waits, without what came back from replaced blocks or a restart.
+    pub fn bytes(&self) -> usize {
+        self.inner.lock().bytes()
+    }
+
     /// Number of executable transactions, as it changes.
     pub fn waiting(&self) -> watch::Receiver<usize> {
         self.waiting.subscribe()

@@ -3,6 +3,7 @@
 mod build;
 mod execute;
 mod journal;
+mod load;
 mod persist;
 mod recover;
 mod snapshot;
@@ -220,13 +221,15 @@ impl Pipeline {
         let vm = crate::open(&spec)?;
         let config = StoreConfig { identity, archive, history_blocks, cache_bytes };
         let store = Store::open(datadir.clone(), config)?;
-        let rules = Rules { spec, vm, modules };
+        let rules = Rules { spec, vm, modules, metrics: Arc::default() };
         let picture = recover::first_picture(&store, &rules)?;
         recover::has_log(&datadir.folder(LOG_FOLDER), &picture)?;
+        let log = Log::open(datadir.folder(LOG_FOLDER))?;
+        let log = log.observed_by(rules.metrics.journal_sync.clone());
         let core = Arc::new(Core {
             rules,
             store,
-            log: Log::open(datadir.folder(LOG_FOLDER))?,
+            log,
             executed: Mutex::default(),
             picture: RwLock::new(Arc::new(picture)),
             failed: OnceLock::new(),
@@ -281,7 +284,8 @@ impl Pipeline {
     pub fn build(&self, draft: BlockPlan, stop: &Stop) -> Result<Built, ExecutionError> {
         self.core.healthy()?;
         let parent = self.core.parent(draft.claim.parent)?;
-        let built = self.core.rules.build(&parent, draft, stop)?;
+        let rules = &self.core.rules;
+        let built = rules.metrics.build.time(|| rules.build(&parent, draft, stop))?;
         let layer = Arc::new(built.layer);
         self.core.remember(layer.clone());
         Ok(Built {
@@ -316,6 +320,7 @@ impl Pipeline {
                 latest.number
             )));
         }
+        let _timer = self.core.rules.metrics.commit.timer();
         let entry = BlockEntry::new(&layer.executed.block, seal.clone(), signed);
         crash::point("commit.before");
         let end = self.core.log.append(&[Entry::Block(Box::new(entry))])?;

@@ -52,6 +52,7 @@ impl Node {
     /// Derives from the DA block after the cursor. `final_height` is the newest final DA height.
     pub async fn derive(&self, block: DaBlock, final_height: u64) -> Result<Applied, NodeError> {
         let _writer = self.writer.lock().await;
+        let _timer = self.metrics.derive.timer();
         let start = self.spec.da.start.max(1);
         let cursor = match self.cursor().filter(|cursor| cursor.da.height >= start) {
             Some(cursor) if block.parent != cursor.da.hash => {

@@ -123,7 +123,7 @@ impl Drop for Unfinished<'_> {
 impl Node {
     /// Takes signed transactions, in order; answers for each once it survives `kill -9`.
     pub async fn submit_all(&self, raws: Vec<Bytes>) -> Vec<Result<B256, SubmitError>> {
-        match &self.submit {
+        let answers: Vec<_> = match &self.submit {
             Submit::Here => self.accept(raws).await,
             Submit::Forward { url, client } => {
                 let forwarded = raws.into_iter().map(|raw| self.forward(url, client, raw));
@@ -133,7 +133,9 @@ impl Node {
                 let reason = "this node has no --sequencer URL to forward it to";
                 raws.iter().map(|_| Err(SubmitError::Unreachable(reason.into()))).collect()
             }
-        }
+        };
+        answers.iter().for_each(|answer| self.metrics.submitted(answer));
+        answers
     }
 
     /// [`Node::submit_all`] of one.
@@ -183,7 +185,7 @@ impl Node {
         if !self.pool.may_fit(bid(tx.envelope()), bytes) {
             return Err(SubmitError::PoolFull);
         }
-        Ok(Arc::new(tx.recover()?))
+        Ok(Arc::new(self.metrics.recover.time(|| tx.recover())?))
     }
 
     /// Puts what holds into the pool, in order. Returns an answer for each, what has to be written
