@@ -17,9 +17,19 @@ test:
 devnet *ARGS:
     cargo run --release -- devnet {{ARGS}}
 
-# Criterion benches: execute, root, commit, codec.
+# The benchmark: `just bench transfers reads --pairs 5 --out DIR`; all workloads if none is named.
 bench *ARGS:
-    cargo bench --workspace -- {{ARGS}}
+    cargo build --release -p causeway-node -p causeway-bench
+    target/release/causeway-bench {{ARGS}}
+
+# Criterion benches of single stages: recover, execute, root, commit, codec.
+stages *ARGS:
+    cargo bench -p causeway-bench --bench stages -- {{ARGS}}
+
+# A picture of where a running node spends its time: `just flamegraph PID 15`. Needs perf and inferno; see docs/performance.md.
+flamegraph PID SECONDS="15":
+    perf record -e cpu-clock -F 997 --call-graph dwarf,16384 -p {{PID}} -o target/perf.data -- sleep {{SECONDS}}
+    perf script -i target/perf.data | inferno-collapse-perf | inferno-flamegraph > target/flamegraph.svg
 
 # Writes golden vectors anew; read the diff before you commit it.
 bless:

@@ -2,6 +2,7 @@
 
 pub mod backend;
 
+mod batch;
 mod call;
 mod error;
 mod eth_blocks;
@@ -48,6 +49,7 @@ use crate::metrics::RpcMetrics;
 pub use backend::{
     Backend, BlockEvent, ChainReader, NodeStatus, PoolContent, SubmitError, SyncStatus, Verified,
 };
+use batch::BatchLayer;
 pub(crate) use error::revert_reason;
 use names::NamesLayer;
 use origin::OriginLayer;
@@ -170,6 +172,7 @@ pub async fn serve(
     };
     let server_config = server_config(&config);
     let request_timeout = config.request_timeout;
+    let batches = BatchLayer::new(backend.clone(), &config);
     let (table, names) = table(backend, config)?;
     let http = tower::ServiceBuilder::new()
         .timeout(request_timeout)
@@ -181,7 +184,7 @@ pub async fn serve(
         .map_response(silence);
     listener.set_nonblocking(true)?;
     let server = ServerBuilder::with_config(server_config)
-        .set_rpc_middleware(RpcServiceBuilder::new().layer(names))
+        .set_rpc_middleware(RpcServiceBuilder::new().layer(names).layer(batches))
         .set_http_middleware(http)
         .build_from_tcp(listener)?;
     let local_addr = server.local_addr()?;

@@ -275,3 +275,30 @@ async fn it_stops_when_told() {
     assert!(heads.next().await.is_none());
     assert!(tokio::net::TcpStream::connect(world.addr).await.is_err());
 }
+
+#[tokio::test]
+async fn transactions_of_a_batch_are_taken_in_together_and_in_order() {
+    let world = World::new(RpcConfig::default()).await;
+    let call = |id: u64, method: &str, params: Value| json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
+    let send =
+        |id: u64, nonce: u64| call(id, "eth_sendRawTransaction", json!([transfer(nonce, 1).raw]));
+    let batch = json!([
+        send(1, 0),
+        send(2, 1),
+        call(3, "eth_sendRawTransaction", json!(["0xzz"])),
+        call(4, "eth_chainId", json!([])),
+        { "jsonrpc": "2.0", "method": "eth_chainId" },
+        send(5, 2),
+        call(6, "eth_nope", json!([])),
+    ]);
+    let answers = world.post(&batch.to_string()).await;
+    let ids: Vec<_> = answers.as_array().unwrap().iter().map(|answer| &answer["id"]).collect();
+    assert_eq!(ids, [1, 2, 3, 4, 5, 6]);
+    for (at, nonce) in [(0, 0), (1, 1), (4, 2)] {
+        assert_eq!(answers[at]["result"], json!(transfer(nonce, 1).hash));
+    }
+    assert_eq!(answers[2]["error"]["code"], -32602);
+    assert_eq!(answers[3]["result"], world.call("eth_chainId", json!([])).await);
+    assert_eq!(answers[5]["error"]["code"], -32601);
+    assert_eq!(*world.node.submitted.lock(), [2, 1]);
+}
