@@ -130,7 +130,7 @@ impl Out<'_> {
         let name = "causeway_store_commit_blocks";
         let encoder = self.begin(name, help, None, MetricType::Histogram)?;
         write(encoder, &pipeline.store_blocks)?;
-        let help = "Decoding a transaction and recovering its sender";
+        let help = "Recovering the sender of a transaction from its signature";
         self.seconds("causeway_recover", help, &own.recover)?;
         let help = "Deriving from a DA block: decoding it, executing what is new";
         self.seconds("causeway_derive", help, &own.derive)?;

@@ -21,7 +21,7 @@ use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 
-pub use rpc::{MethodMetrics, Outcome, RpcMetrics};
+pub use rpc::{CallGuard, MethodMetrics, Outcome, RpcMetrics};
 
 use crate::config::Role;
 use crate::node::{Node, NodeError};
@@ -73,7 +73,7 @@ fn reason(error: &SubmitError) -> &'static str {
 /// What one node observes besides its pipeline.
 #[derive(Debug)]
 pub struct NodeMetrics {
-    /// Decoding one transaction: its hash, and its sender from the signature.
+    /// Recovering the sender of one transaction from its signature.
     pub recover: Histogram,
     /// Deriving from one DA block: decoding it, and executing what is new.
     pub derive: Histogram,

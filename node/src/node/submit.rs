@@ -123,7 +123,7 @@ impl Drop for Unfinished<'_> {
 impl Node {
     /// Takes signed transactions, in order; answers for each once it survives `kill -9`.
     pub async fn submit_all(&self, raws: Vec<Bytes>) -> Vec<Result<B256, SubmitError>> {
-        let answers: Vec<_> = match &self.submit {
+        let answers = match &self.submit {
             Submit::Here => self.accept(raws).await,
             Submit::Forward { url, client } => {
                 let forwarded = raws.into_iter().map(|raw| self.forward(url, client, raw));

@@ -13,9 +13,11 @@ use jsonrpsee::server::middleware::rpc::{
 use jsonrpsee::types::{ErrorObjectOwned, Id};
 use jsonrpsee::{MethodResponse, ResponsePayload};
 
+use super::RpcConfig;
 use super::backend::Backend;
 use super::error::{RpcError, RpcResult};
 use super::table::Args;
+use crate::metrics::{CallGuard, MethodMetrics, Outcome, RpcMetrics};
 
 /// The method whose calls are gathered.
 const SEND: &str = "eth_sendRawTransaction";
@@ -26,24 +28,28 @@ const SEND: &str = "eth_sendRawTransaction";
 pub(crate) struct BatchLayer {
     backend: Arc<dyn Backend>,
     response_bytes: usize,
+    metrics: Arc<RpcMetrics>,
+    sends: Arc<MethodMetrics>,
 }
 
 impl BatchLayer {
-    pub(crate) fn new(backend: Arc<dyn Backend>, response_bytes: u32) -> Self {
-        Self { backend, response_bytes: response_bytes as usize }
+    pub(crate) fn new(backend: Arc<dyn Backend>, config: &RpcConfig) -> Self {
+        let (response_bytes, metrics) = (config.response_bytes as usize, config.metrics.clone());
+        Self { backend, response_bytes, sends: metrics.method(SEND), metrics }
     }
 
     /// Answers of some calls of [`SEND`], in their order.
     async fn send(&self, calls: Vec<Request<'_>>) -> Vec<MethodResponse> {
-        let (mut ids, mut raws) = (Vec::with_capacity(calls.len()), Vec::new());
+        let (mut begun, mut raws) = (Vec::with_capacity(calls.len()), Vec::new());
         for call in calls {
             let raw = raw_of(&call);
-            ids.push((call.id, raw.as_ref().err().cloned()));
+            let guard = self.metrics.begin(&self.sends);
+            begun.push((call.id, raw.as_ref().err().cloned(), guard));
             raws.extend(raw);
         }
         let mut answers = self.backend.submit_all(raws).await.into_iter();
         crash::point("answer.send");
-        let answer = |(id, malformed): (Id<'_>, Option<ErrorObjectOwned>)| {
+        let mut answer = |id: Id<'_>, malformed: Option<ErrorObjectOwned>| {
             if let Some(error) = malformed {
                 return MethodResponse::error(id, error);
             }
@@ -56,7 +62,12 @@ impl BatchLayer {
                 Err(error) => MethodResponse::error(id, ErrorObjectOwned::from(error)),
             }
         };
-        ids.into_iter().map(answer).collect()
+        let answer = |(id, malformed, call): (Id<'_>, _, CallGuard<'_>)| {
+            let answer = answer(id, malformed);
+            call.end(Outcome::of(answer.as_error_code()));
+            answer
+        };
+        begun.into_iter().map(answer).collect()
     }
 }
 

@@ -172,7 +172,7 @@ pub async fn serve(
     };
     let server_config = server_config(&config);
     let request_timeout = config.request_timeout;
-    let batches = BatchLayer::new(backend.clone(), config.response_bytes);
+    let batches = BatchLayer::new(backend.clone(), &config);
     let (table, names) = table(backend, config)?;
     let http = tower::ServiceBuilder::new()
         .timeout(request_timeout)

@@ -27,7 +27,7 @@ impl Portless {
     /// The methods of a node. Hosts, origins and the time of a whole request are matters of a port.
     pub fn new(backend: Arc<dyn Backend>, config: RpcConfig) -> eyre::Result<Self> {
         let server_config = server_config(&config);
-        let batches = BatchLayer::new(backend.clone(), config.response_bytes);
+        let batches = BatchLayer::new(backend.clone(), &config);
         let (table, names) = table(backend, config)?;
         let (stop, handle): (StopHandle, ServerHandle) = stop_channel();
         let service = ServerBuilder::with_config(server_config)
