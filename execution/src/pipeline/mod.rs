@@ -1,5 +1,6 @@
 //! The only state transition: plan to executed block, committed in the log's order.
 
+mod adopt;
 mod build;
 mod execute;
 mod journal;

@@ -5,6 +5,7 @@ mod backend;
 mod derivation;
 mod feed;
 mod port;
+mod prepare;
 mod span;
 mod submit;
 mod terms;
@@ -32,6 +33,7 @@ use tokio::sync::{broadcast, watch};
 pub use anchors::Waking;
 pub use derivation::Applied;
 pub use feed::{Fed, FeedBlock};
+pub use prepare::Prepared;
 pub use submit::Submit;
 pub use terms::note_abandoned;
 
