@@ -1,12 +1,14 @@
 //! `causeway-bench`: measures the node beside it against its peers and its limits, on this machine.
 
 mod bench;
+mod contracts;
 mod http;
 mod limits;
 mod load;
 mod node;
 mod peers;
 mod process;
+mod read;
 mod report;
 mod rpc;
 mod sign;

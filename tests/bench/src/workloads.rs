@@ -1,6 +1,10 @@
 //! The table of workloads: a new one is a file and a line here.
 
+mod confirm;
+mod reads;
 mod runs;
+mod swaps;
+mod tokens;
 mod transfers;
 
 use eyre::bail;
@@ -12,7 +16,15 @@ use crate::report::Section;
 pub type Run = fn(&Bench, &mut Section) -> eyre::Result<()>;
 
 /// Every workload, in the order in which they run.
-pub const WORKLOADS: &[(&str, Run)] = &[("transfers", transfers::run)];
+pub const WORKLOADS: &[(&str, Run)] = &[
+    ("transfers", transfers::batched),
+    ("transfers-unbatched", transfers::unbatched),
+    ("transfers-ws", transfers::ws),
+    ("tokens", tokens::run),
+    ("swaps", swaps::run),
+    ("reads", reads::run),
+    ("confirm", confirm::run),
+];
 
 /// Those named, in the order of the table; all if none is.
 pub fn choose(names: &[String]) -> eyre::Result<Vec<(&'static str, Run)>> {

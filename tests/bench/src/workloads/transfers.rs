@@ -28,7 +28,33 @@ pub fn transfers(count: usize) -> eyre::Result<(Vec<Signed>, Expected, Vec<Sende
     Ok((txs, expected, senders))
 }
 
-pub fn run(bench: &Bench, section: &mut Section) -> eyre::Result<()> {
+/// A way in, and what is asked of it.
+struct Way {
+    what: &'static str,
+    plan: Plan,
+    to_anvil: f64,
+    to_limit: Option<f64>,
+}
+
+/// HTTP, a hundred calls a request.
+pub fn batched(bench: &Bench, section: &mut Section) -> eyre::Result<()> {
+    let plan = Plan::closed(Transport::Http { batch: 100 }, 16);
+    measure(bench, section, &Way { what: "batched", plan, to_anvil: 3.0, to_limit: None })
+}
+
+/// HTTP, one call a request.
+pub fn unbatched(bench: &Bench, section: &mut Section) -> eyre::Result<()> {
+    let plan = Plan::closed(Transport::Http { batch: 1 }, 128);
+    measure(bench, section, &Way { what: "unbatched", plan, to_anvil: 2.0, to_limit: Some(0.85) })
+}
+
+/// WebSocket.
+pub fn ws(bench: &Bench, section: &mut Section) -> eyre::Result<()> {
+    let plan = Plan::closed(Transport::Ws { window: 16 }, 16);
+    measure(bench, section, &Way { what: "WebSocket", plan, to_anvil: 3.0, to_limit: None })
+}
+
+fn measure(bench: &Bench, section: &mut Section, way: &Way) -> eyre::Result<()> {
     let count = bench.size.pick(2_000, 50_000);
     let (txs, expected, senders) = transfers(count)?;
     section.title = format!(
@@ -38,24 +64,18 @@ pub fn run(bench: &Bench, section: &mut Section) -> eyre::Result<()> {
     let funded = senders.iter().map(Sender::address).collect();
     let chain = Chain { funded, ..Chain::default() };
     let work = Work { chain: &chain, set_up: &[], txs: &txs, expected: &expected };
-    for (what, transport, connections, anvil_goal, limit_goal) in [
-        ("batched", Transport::Http { batch: 100 }, 16, 3.0, None),
-        ("unbatched", Transport::Http { batch: 1 }, 128, 2.0, Some(0.85)),
-        ("WebSocket", Transport::Ws { window: 16 }, 16, 3.0, None),
-    ] {
-        let plan = Plan::closed(transport, connections);
-        section.note(format!("{what}: {}", plan.describe()));
-        let rounds = interleaved(bench, section, what, &WHOM, &work, plan);
-        tell(section, what, &WHOM, &rounds);
-        let [ours, anvil, limit] = [0, 1, 2].map(|who| column(&rounds, who, Run::per_second));
-        let ratio = Row::ratio(format!("{what}: causeway to anvil"), &ours, &anvil);
-        section.row(ratio.goal(Goal::AtLeast(anvil_goal)));
-        let ratio = Row::ratio(format!("{what}: causeway to jsonrpsee + recover"), &ours, &limit);
-        section.row(match limit_goal {
-            Some(goal) => ratio.goal(Goal::AtLeast(goal)),
-            None => ratio,
-        });
-    }
+    let Way { what, plan, to_anvil, to_limit } = *way;
+    let rounds = interleaved(bench, section, what, &WHOM, &work, plan);
+    tell(section, what, &WHOM, &rounds);
+    let [ours, anvil, limit] = [0, 1, 2].map(|who| column(&rounds, who, Run::per_second));
+    let ratio = Row::ratio(format!("{what}: causeway to anvil"), &ours, &anvil);
+    section.row(ratio.goal(Goal::AtLeast(to_anvil)));
+    let ratio = Row::ratio(format!("{what}: causeway to jsonrpsee + recover"), &ours, &limit);
+    section.row(match to_limit {
+        Some(goal) => ratio.goal(Goal::AtLeast(goal)),
+        None => ratio,
+    });
+    section.note(plan.describe());
     section.note(chain.describe());
     section.note(anvil::DESCRIPTION);
     section.note("causeway answers when a transaction is durable: answered is durable");
