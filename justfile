@@ -17,9 +17,14 @@ test:
 devnet *ARGS:
     cargo run --release -- devnet {{ARGS}}
 
-# Criterion benches: execute, root, commit, codec.
+# The benchmark: `just bench transfers reads --pairs 5 --out DIR`; all workloads if none is named.
 bench *ARGS:
-    cargo bench --workspace -- {{ARGS}}
+    cargo build --release -p causeway-node -p causeway-bench
+    target/release/causeway-bench {{ARGS}}
+
+# Criterion benches of single stages: recover, execute, root, commit, codec.
+stages *ARGS:
+    cargo bench -p causeway-bench --bench stages -- {{ARGS}}
 
 # Writes golden vectors anew; read the diff before you commit it.
 bless:

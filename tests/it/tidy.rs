@@ -14,18 +14,19 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("bridge", &["chainspec"]),
     ("node", &["chainspec", "execution", "da", "consensus", "bridge"]),
     ("tests", &["chainspec", "execution", "da", "consensus", "bridge", "node"]),
+    ("bench", &["chainspec", "execution", "da", "consensus", "bridge", "node", "tests"]),
 ];
 
 /// Outside crates that belong to few of ours.
 const HOMES: &[(&str, &[&str], &str)] = &[
-    ("redb", &["execution"], "only the store knows the database"),
-    ("revm", &["execution", "tests"], "every generic of revm stays behind `Vm`"),
-    ("jsonrpsee", &["node", "tests"], "the JSON-RPC server belongs to the node"),
-    ("clap", &["node"], "the command line belongs to the node"),
-    ("eyre", &["node", "tests"], "libraries have one thiserror enum each"),
+    ("redb", &["execution", "bench"], "only the store knows the database"),
+    ("revm", &["execution", "tests", "bench"], "every generic of revm stays behind `Vm`"),
+    ("jsonrpsee", &["node", "tests", "bench"], "the JSON-RPC server belongs to the node"),
+    ("clap", &["node", "bench"], "the command line belongs to the node"),
+    ("eyre", &["node", "tests", "bench"], "libraries have one thiserror enum each"),
     (
         "tokio",
-        &["da", "consensus", "bridge", "node", "tests"],
+        &["da", "consensus", "bridge", "node", "tests", "bench"],
         "async begins where the network begins",
     ),
     (
