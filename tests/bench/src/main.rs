@@ -2,9 +2,11 @@
 
 mod bench;
 mod limits;
+mod made;
 mod node;
 mod peers;
 mod process;
+mod raw;
 mod report;
 mod usage;
 mod workloads;

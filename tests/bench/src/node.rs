@@ -182,7 +182,7 @@ impl Node {
 }
 
 /// The address in the line that says it is ready.
-fn ready(said: &str) -> Option<SocketAddr> {
+pub fn ready(said: &str) -> Option<SocketAddr> {
     said.lines().find_map(|line| {
         let line: serde_json::Value = serde_json::from_str(line).ok()?;
         let url = line["rpc"].as_str().filter(|_| line["message"] == "ready")?;

@@ -59,6 +59,14 @@ impl Raw {
         Ok(result.tx_gas_used())
     }
 
+    /// What an account has, wei.
+    #[cfg(test)]
+    pub fn balance(&mut self, address: Address) -> eyre::Result<U256> {
+        use revm::Database as _;
+        let info = self.evm.ctx.journaled_state.database.basic(address)?;
+        Ok(info.map_or(U256::ZERO, |info| info.balance))
+    }
+
     /// All of some transactions, each of which must succeed. Returns the gas they used.
     pub fn run_all(&mut self, txs: &[TxEnv]) -> eyre::Result<u64> {
         txs.iter().map(|tx| self.run(tx.clone())).sum()

@@ -1,5 +1,12 @@
 //! The table of workloads: a new one is a file and a line here.
 
+mod compute;
+mod costs;
+mod da_bytes;
+mod derivation;
+mod growth;
+mod lifetime;
+
 use eyre::bail;
 
 use crate::bench::Bench;
@@ -9,7 +16,14 @@ use crate::report::Section;
 pub type Run = fn(&Bench, &mut Section) -> eyre::Result<()>;
 
 /// Every workload, in the order in which they run.
-pub const WORKLOADS: &[(&str, Run)] = &[];
+pub const WORKLOADS: &[(&str, Run)] = &[
+    ("limits", costs::run),
+    ("w4", compute::run),
+    ("w5", growth::run),
+    ("w6", derivation::run),
+    ("w8", da_bytes::run),
+    ("w9-w10", lifetime::run),
+];
 
 /// Those named, in the order of the table; all if none is.
 pub fn choose(names: &[String]) -> eyre::Result<Vec<(&'static str, Run)>> {
