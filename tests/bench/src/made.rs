@@ -107,12 +107,8 @@ pub struct Mix {
 
 impl Mix {
     /// Transfers to fresh recipients with random values, of senders that have sent nothing.
-    pub const FRESH: Self = Self {
-        recipients: Recipients::Fresh(0),
-        values: Values::Random,
-        token: None,
-        nonce: 0,
-    };
+    pub const FRESH: Self =
+        Self { recipients: Recipients::Fresh(0), values: Values::Random, token: None, nonce: 0 };
 
     /// So many signed transactions, the senders in turn; the same for the same seed.
     pub fn sign(&self, seed: u64, senders: &[PrivateKeySigner], count: u64) -> Vec<Bytes> {
@@ -144,7 +140,13 @@ impl Mix {
 }
 
 /// A call with no value.
-pub fn call(key: &PrivateKeySigner, nonce: u64, to: Address, gas_limit: u64, input: Bytes) -> Bytes {
+pub fn call(
+    key: &PrivateKeySigner,
+    nonce: u64,
+    to: Address,
+    gas_limit: u64,
+    input: Bytes,
+) -> Bytes {
     let mut draft = Draft::transfer(CHAIN_ID, nonce, to, 0);
     (draft.gas_limit, draft.input) = (gas_limit, input);
     draft.sign(Form::Dynamic, key)

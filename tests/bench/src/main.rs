@@ -1,15 +1,21 @@
 //! `causeway-bench`: measures the node beside it against its peers and its limits, on this machine.
 
 mod bench;
+mod http;
 mod limits;
+mod load;
 mod made;
 mod node;
 mod peers;
 mod process;
 mod raw;
 mod report;
+mod rpc;
+mod sign;
 mod usage;
+mod verify;
 mod workloads;
+mod ws;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

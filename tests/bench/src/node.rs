@@ -33,14 +33,14 @@ pub struct Chain {
     pub bytes_rate: u64,
     /// Transactions of a block.
     pub candidates: u64,
-    /// Who has [`FUNDS`] at genesis, besides the dev accounts.
+    /// Who has [`FUNDS_WEI`] at genesis, besides the dev accounts.
     pub funded: Vec<Address>,
     /// Appended to `node.toml`.
     pub node_toml: String,
 }
 
-/// What every funded account has at genesis.
-pub const FUNDS: &str = "1000000 ether";
+/// What every funded account has at genesis, wei: a million ether.
+pub const FUNDS_WEI: u128 = 1_000_000_000_000_000_000_000_000;
 
 impl Default for Chain {
     fn default() -> Self {
@@ -89,7 +89,7 @@ impl Chain {
         template.block_time = format!("{}ms", self.block_ms);
         template.gas_limit = self.gas_limit.to_string();
         template.gas_rate = self.gas_rate.to_string();
-        template.funds.extend(self.funded.iter().map(|address| (*address, FUNDS.to_owned())));
+        template.funds.extend(self.funded.iter().map(|address| (*address, FUNDS_WEI.to_string())));
         let mut file: toml::Table = template.to_toml().parse()?;
         let execution = file.get_mut("execution").and_then(toml::Value::as_table_mut);
         let execution = execution.wrap_err("a spec has [execution]")?;

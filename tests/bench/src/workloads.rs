@@ -6,6 +6,8 @@ mod da_bytes;
 mod derivation;
 mod growth;
 mod lifetime;
+mod runs;
+mod transfers;
 
 use eyre::bail;
 
@@ -18,11 +20,12 @@ pub type Run = fn(&Bench, &mut Section) -> eyre::Result<()>;
 /// Every workload, in the order in which they run.
 pub const WORKLOADS: &[(&str, Run)] = &[
     ("limits", costs::run),
-    ("w4", compute::run),
-    ("w5", growth::run),
-    ("w6", derivation::run),
-    ("w8", da_bytes::run),
-    ("w9-w10", lifetime::run),
+    ("transfers", transfers::run),
+    ("compute", compute::run),
+    ("growth", growth::run),
+    ("derivation", derivation::run),
+    ("da-bytes", da_bytes::run),
+    ("lifetime", lifetime::run),
 ];
 
 /// Those named, in the order of the table; all if none is.

@@ -13,8 +13,8 @@ use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_trie::Nibbles;
 use alloy_trie::root::ordered_trie_root_with_encoder;
 use causeway_chainspec::{Account, AccountDiff, ChainSpec, StateDiff, StateError, Tx, TxEnvelope};
-use causeway_execution::trie::{self, TrieDiff, TrieReader};
 use causeway_execution::genesis;
+use causeway_execution::trie::{self, TrieDiff, TrieReader};
 use causeway_tests::txs::Rng;
 use eyre::{bail, ensure};
 use redb::{Database, TableDefinition};
@@ -81,12 +81,23 @@ pub fn recover(effort: Effort) -> eyre::Result<(Vec<f64>, Vec<f64>)> {
     let mut pure = Vec::new();
     let size = (1, raw.len() as u64);
     for _ in 0..effort.repeats {
-        ours.extend(sample(size, thread_us, |_| Ok(raw.clone()), |raw| {
-            Ok(raw.into_iter().map(Tx::decode).collect::<Result<Vec<_>, _>>()?)
-        })?);
-        pure.extend(sample(size, thread_us, |_| Ok(()), |()| {
-            parts.iter().map(|(signature, hash)| pure_recover(signature, *hash)).collect::<eyre::Result<Vec<_>>>()
-        })?);
+        ours.extend(sample(
+            size,
+            thread_us,
+            |_| Ok(raw.clone()),
+            |raw| Ok(raw.into_iter().map(Tx::decode).collect::<Result<Vec<_>, _>>()?),
+        )?);
+        pure.extend(sample(
+            size,
+            thread_us,
+            |_| Ok(()),
+            |()| {
+                parts
+                    .iter()
+                    .map(|(signature, hash)| pure_recover(signature, *hash))
+                    .collect::<eyre::Result<Vec<_>>>()
+            },
+        )?);
     }
     for (raw, (signature, hash)) in raw.iter().zip(&parts).take(10) {
         let sender = Tx::decode(raw.clone())?.sender;
@@ -109,7 +120,12 @@ fn pure_recover(signature: &alloy_primitives::Signature, hash: B256) -> eyre::Re
 
 /// Executing what a workload sends in raw revm: `setup` first, uncounted, then `txs`, all of which
 /// must succeed.
-pub fn execute(spec: &ChainSpec, setup: &[Bytes], txs: &[Bytes], repeats: usize) -> eyre::Result<Vec<f64>> {
+pub fn execute(
+    spec: &ChainSpec,
+    setup: &[Bytes],
+    txs: &[Bytes],
+    repeats: usize,
+) -> eyre::Result<Vec<f64>> {
     let envs = |raw: &[Bytes]| -> eyre::Result<Vec<TxEnv>> {
         made::decode(raw)?.iter().map(|tx| tx_env(tx)).collect()
     };
@@ -138,15 +154,27 @@ pub fn transfer(effort: Effort) -> eyre::Result<Vec<f64>> {
 /// Both ordered roots of a block of transfers.
 pub fn roots(effort: Effort) -> eyre::Result<Vec<f64>> {
     let raw = Mix::FRESH.sign(3, &made::senders(20), effort.txs.min(1_000));
-    let receipts: Vec<_> = (1..=raw.len() as u64).map(|index| {
-        let receipt = Receipt { status: true.into(), cumulative_gas_used: index * 21_000, logs: Vec::new() };
-        ReceiptEnvelope::<alloy_primitives::Log>::Eip1559(receipt.with_bloom())
-    }).collect();
-    sample((effort.repeats, raw.len() as u64), thread_us, |_| Ok(()), |()| {
-        let txs = ordered_trie_root_with_encoder(&raw, |raw, out| out.extend_from_slice(raw));
-        let receipts = ordered_trie_root_with_encoder(&receipts, |receipt, out| receipt.encode_2718(out));
-        Ok((txs, receipts))
-    })
+    let receipts: Vec<_> = (1..=raw.len() as u64)
+        .map(|index| {
+            let receipt = Receipt {
+                status: true.into(),
+                cumulative_gas_used: index * 21_000,
+                logs: Vec::new(),
+            };
+            ReceiptEnvelope::<alloy_primitives::Log>::Eip1559(receipt.with_bloom())
+        })
+        .collect();
+    sample(
+        (effort.repeats, raw.len() as u64),
+        thread_us,
+        |_| Ok(()),
+        |()| {
+            let txs = ordered_trie_root_with_encoder(&raw, |raw, out| out.extend_from_slice(raw));
+            let receipts =
+                ordered_trie_root_with_encoder(&receipts, |receipt, out| receipt.encode_2718(out));
+            Ok((txs, receipts))
+        },
+    )
 }
 
 /// A trie in memory.
@@ -180,9 +208,12 @@ pub fn trie_update(effort: Effort) -> eyre::Result<Vec<f64>> {
     let touched = balances(0..2_000.min(effort.accounts), 2);
     // Hashing is shared by threads.
     let items = touched.accounts.len() as u64;
-    sample((effort.repeats, items), process_us, |_| Ok(()), |()| {
-        Ok(trie::state_root(&nodes, &touched)?)
-    })
+    sample(
+        (effort.repeats, items),
+        process_us,
+        |_| Ok(()),
+        |()| Ok(trie::state_root(&nodes, &touched)?),
+    )
 }
 
 /// A row as the store has them: a hash, and what stands below it.
@@ -219,15 +250,20 @@ pub fn log(effort: Effort, dir: &Path) -> eyre::Result<(Vec<f64>, Vec<f64>)> {
     let batch = rng.bytes(140 * 1_000);
     let mut waits = Vec::new();
     let batches = effort.txs.div_ceil(1_000).max(4);
-    let costs = sample((effort.repeats, batches * 1_000), thread_us, |_| Ok(()), |()| {
-        for _ in 0..batches {
-            file.write_all(&batch)?;
-            let started = Instant::now();
-            file.sync_data()?;
-            waits.push(started.elapsed().as_secs_f64() * 1e3);
-        }
-        Ok(())
-    })?;
+    let costs = sample(
+        (effort.repeats, batches * 1_000),
+        thread_us,
+        |_| Ok(()),
+        |()| {
+            for _ in 0..batches {
+                file.write_all(&batch)?;
+                let started = Instant::now();
+                file.sync_data()?;
+                waits.push(started.elapsed().as_secs_f64() * 1e3);
+            }
+            Ok(())
+        },
+    )?;
     Ok((costs, waits))
 }
 

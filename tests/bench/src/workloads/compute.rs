@@ -152,8 +152,7 @@ fn pair(
         (0..count).map(|nonce| made::call(&key, nonce, contract, GAS, Bytes::new())).collect();
     let txs = made::decode(&raw)?;
     let claim = line.plan(txs.clone()).claim;
-    let env =
-        line.pipeline.env(claim.parent, claim.number, claim.time_ms, claim.mix_hash())?;
+    let env = line.pipeline.env(claim.parent, claim.number, claim.time_ms, claim.mix_hash())?;
     Ok(Pair {
         vm: line.pipeline.vm().clone(),
         state: line.pipeline.state_of(claim.parent)?,
@@ -164,7 +163,7 @@ fn pair(
     })
 }
 
-/// The workload `w4`.
+/// The workload `compute`.
 pub fn run(bench: &Bench, section: &mut Section) -> eyre::Result<()> {
     section.title = "Compute: contracts that burn gas, on the node's VM and in raw revm".into();
     let count = bench.size.pick(2, 10);
@@ -198,7 +197,10 @@ pub fn run(bench: &Bench, section: &mut Section) -> eyre::Result<()> {
 }
 
 /// Transactions that compute, for other workloads: the contracts, and calls of the first of them.
-pub fn computing(key: &alloy_signer_local::PrivateKeySigner, count: u64) -> ((Address, GenesisAccount), Vec<Bytes>) {
+pub fn computing(
+    key: &alloy_signer_local::PrivateKeySigner,
+    count: u64,
+) -> ((Address, GenesisAccount), Vec<Bytes>) {
     let contract = Address::with_last_byte(0xc1);
     let account = GenesisAccount { nonce: 1, code: arithmetic().into(), ..Default::default() };
     let call = |nonce| made::call(key, nonce, contract, GAS, Bytes::new());

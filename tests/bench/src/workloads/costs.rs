@@ -71,11 +71,20 @@ pub fn transfer(bench: &Bench, section: &mut Section) -> eyre::Result<Transfer> 
 
 /// The workload `limits`.
 pub fn run(bench: &Bench, section: &mut Section) -> eyre::Result<()> {
-    section.title = "CPU time of each step a transfer needs, done by the leanest code for it".into();
+    section.title =
+        "CPU time of each step a transfer needs, done by the leanest code for it".into();
     let costs = transfer(bench, section)?;
     let (bound, split) = (costs.bound(), costs.split());
-    section.row(Row::new("two-core bound of transfers, without JSON-RPC and client", "tx/s", vec![bound]));
-    section.row(Row::new("bound with recovering on one core and the rest on the other", "tx/s", vec![split]));
+    section.row(Row::new(
+        "two-core bound of transfers, without JSON-RPC and client",
+        "tx/s",
+        vec![bound],
+    ));
+    section.row(Row::new(
+        "bound with recovering on one core and the rest on the other",
+        "tx/s",
+        vec![split],
+    ));
     section.note(format!(
         "two-core bound = 2 / (recover + execute + {TRANSFER_ACCOUNTS} account of trie + roots + {TRANSFER_ROWS} rows + log); fresh recipients, so senders and branches are shared by a block"
     ));

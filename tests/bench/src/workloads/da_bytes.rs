@@ -101,7 +101,10 @@ fn mixes() -> [(&'static str, Mix); 4] {
     let token = Some(Address::repeat_byte(0x70));
     [
         ("fresh recipients, random values", Mix::FRESH),
-        ("1,000 recipients, round values", Mix { recipients: people, values: Values::Round, ..Mix::FRESH }),
+        (
+            "1,000 recipients, round values",
+            Mix { recipients: people, values: Values::Round, ..Mix::FRESH },
+        ),
         ("ERC-20, fresh recipients", Mix { token, ..Mix::FRESH }),
         (
             "ERC-20, 1,000 recipients, round values",
@@ -110,7 +113,7 @@ fn mixes() -> [(&'static str, Mix); 4] {
     ]
 }
 
-/// The workload `w8`.
+/// The workload `da-bytes`.
 pub fn run(bench: &Bench, section: &mut Section) -> eyre::Result<()> {
     section.title = "Bytes on DA for each transaction".into();
     let count = bench.size.pick(2_000, TXS);
@@ -173,7 +176,8 @@ fn compare(
     let brotli = each(op_span::compress(&rlp, Compressor::Brotli(5))?.len());
     section.row(Row::new(format!("{name}: RLP, zstd 3"), "B/tx", vec![zstd]));
     section.row(Row::new(format!("{name}: RLP, brotli 5"), "B/tx", vec![brotli]));
-    let ratio = Row::new(format!("{name}: ours against the better OP span batch"), "x", vec![ours / best]);
+    let ratio =
+        Row::new(format!("{name}: ours against the better OP span batch"), "x", vec![ours / best]);
     section.row(ratio.goal(Goal::AtMost(1.0)));
     Ok(())
 }

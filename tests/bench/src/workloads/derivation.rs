@@ -174,7 +174,7 @@ fn measure(bench: &Bench, history: &History) -> eyre::Result<Vec<(f64, f64)>> {
     Ok(runs)
 }
 
-/// The workload `w6`.
+/// The workload `derivation`.
 pub fn run(bench: &Bench, section: &mut Section) -> eyre::Result<()> {
     section.title = "Derivation: a fresh full node reads a history from DA".into();
     use causeway_chainspec::Clock as _;
@@ -227,10 +227,6 @@ fn computing(bench: &Bench, section: &mut Section, genesis_ms: u64) -> eyre::Res
     section.row(Row::new("compute: bound, raw revm on one core", "Mgas/s", vec![bound]));
     let percent = rate.iter().map(|rate| 100.0 * rate / bound).collect();
     section.row(Row::new("compute, of raw revm", "%", percent).goal(Goal::AtLeast(70.0)));
-    section.note(format!(
-        "{} transactions of {:.1} M gas in blocks of 10",
-        history.txs,
-        gas / 1e6
-    ));
+    section.note(format!("{} transactions of {:.1} M gas in blocks of 10", history.txs, gas / 1e6));
     Ok(())
 }

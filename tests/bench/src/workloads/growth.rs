@@ -62,7 +62,7 @@ impl Grown {
     }
 }
 
-/// The workload `w5`.
+/// The workload `growth`.
 pub fn run(bench: &Bench, section: &mut Section) -> eyre::Result<()> {
     section.title = "State growth: one block on chains with few and with many accounts".into();
     let sizes = bench.size.pick([0, 2_000, 20_000], [0, 100_000, 1_000_000]);
@@ -73,7 +73,10 @@ pub fn run(bench: &Bench, section: &mut Section) -> eyre::Result<()> {
         let started = Instant::now();
         chains.push(Grown::open(accounts)?);
         let seconds = started.elapsed().as_secs_f64();
-        section.note(format!("{} accounts: genesis made and stored in {seconds:.1} s", named(accounts)));
+        section.note(format!(
+            "{} accounts: genesis made and stored in {seconds:.1} s",
+            named(accounts)
+        ));
     }
     // The first blocks fill caches, and are not counted.
     for round in 0..rounds + 2 {
@@ -90,7 +93,11 @@ pub fn run(bench: &Bench, section: &mut Section) -> eyre::Result<()> {
     for chain in &chains {
         let name = named(chain.accounts);
         section.row(Row::new(format!("empty block, {name} accounts"), "ms", chain.empty.clone()));
-        section.row(Row::new(format!("{touch} touched, {name} accounts"), "ms", chain.touched.clone()));
+        section.row(Row::new(
+            format!("{touch} touched, {name} accounts"),
+            "ms",
+            chain.touched.clone(),
+        ));
     }
     let [none, some, most] = &chains[..] else { eyre::bail!("three chains were opened") };
     let most_of = |what: &str, chain: &Grown| {

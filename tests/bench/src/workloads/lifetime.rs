@@ -216,9 +216,10 @@ fn on_disk(node: &Node) -> eyre::Result<(f64, f64)> {
     Ok((log as f64, (node.disk_bytes()? - log) as f64))
 }
 
-/// The workloads `w9` and `w10`, which share one chain.
+/// The workload `lifetime`: cold starts, memory and disk on one chain.
 pub fn run(bench: &Bench, section: &mut Section) -> eyre::Result<()> {
-    section.title = "A node's life: cold starts, memory under load, disk for each transaction".into();
+    section.title =
+        "A node's life: cold starts, memory under load, disk for each transaction".into();
     let times = bench.size.pick(2, 5);
     let accounts = bench.size.pick(9_000, 1_000_000);
     let senders = made::senders(SENDERS);
@@ -266,7 +267,10 @@ fn grow(
     bench.runtime.block_on(async {
         let url = url(node);
         let client = client(&url)?;
-        ensure!(send_all(&url, &[creation]).await? && send_all(&url, &calls).await?, "the node went");
+        ensure!(
+            send_all(&url, &[creation]).await? && send_all(&url, &calls).await?,
+            "the node went"
+        );
         settled(&url, senders, &nonces).await?;
         let end = first() + U256::from(accounts);
         ensure!(balance(&client, at(end - U256::ONE)).await? == U256::ONE, "the last is not there");
@@ -313,7 +317,8 @@ fn under_load(
     let after = on_disk(&node)?;
     section.row(Row::new("peak memory under load", "MiB", vec![peak]));
     let bound = BESIDES_MIB + CACHE_MIB as f64;
-    let over = Row::new("peak memory beside the configured caches", "MiB", vec![peak - CACHE_MIB as f64]);
+    let over =
+        Row::new("peak memory beside the configured caches", "MiB", vec![peak - CACHE_MIB as f64]);
     section.row(over.goal(Goal::AtMost(BESIDES_MIB)));
     section.row(Row::new("disk: log", "B/tx", vec![(after.0 - before.0) / count]));
     section.row(Row::new("disk: store", "B/tx", vec![(after.1 - before.1) / count]));

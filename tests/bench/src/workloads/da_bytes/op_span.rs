@@ -136,8 +136,10 @@ pub fn decode(rlp: &[u8], chain_id: u64) -> eyre::Result<Batch> {
         (0..count).map(|_| Ok(number(&mut rest)? as usize)).collect::<eyre::Result<_>>()?;
     let mut txs = read_txs(&mut rest, counts.iter().sum(), chain_id)?.into_iter();
     ensure!(rest.is_empty(), "{} bytes behind the batch", rest.len());
-    let blocks =
-        changed.into_iter().zip(counts).map(|(bit, count)| (bit, txs.by_ref().take(count).collect()));
+    let blocks = changed
+        .into_iter()
+        .zip(counts)
+        .map(|(bit, count)| (bit, txs.by_ref().take(count).collect()));
     let blocks = blocks.collect();
     Ok(Batch { rel_timestamp, l1_origin, parent_check, l1_origin_check, blocks })
 }
@@ -330,7 +332,8 @@ mod tests {
             ..Default::default()
         };
         let first = vec![signed(legacy, true), signed(dynamic.clone(), false), signed(old, true)];
-        let more = (0..9).map(|nonce| signed(TxEip1559 { nonce, ..dynamic.clone() }, nonce % 2 == 0));
+        let more =
+            (0..9).map(|nonce| signed(TxEip1559 { nonce, ..dynamic.clone() }, nonce % 2 == 0));
         Batch {
             rel_timestamp: 1 << 33,
             l1_origin: 12_345_678,
@@ -363,7 +366,8 @@ mod tests {
         let batch = Batch { blocks: vec![(true, vec![raw]), (false, vec![])], ..batch() };
         let bytes = encode(&batch).unwrap();
         let payload = Header::decode_bytes(&mut bytes.as_slice(), false).unwrap();
-        let prefix = [&[1][..], &[0x80, 0x80, 0x80, 0x80, 0x20], &[0xce, 0xc2, 0xf1, 0x05]].concat();
+        let prefix =
+            [&[1][..], &[0x80, 0x80, 0x80, 0x80, 0x20], &[0xce, 0xc2, 0xf1, 0x05]].concat();
         assert_eq!(payload[..10], prefix);
         assert_eq!(payload[10..50], [[1; 20], [2; 20]].concat());
         // Two blocks, the first of another origin; one transaction and none; no creation; even.
@@ -376,7 +380,9 @@ mod tests {
 
     #[test]
     fn bits_stand_as_one_number() {
-        let set = |ones: &[usize], count| bits((0..count).map(|at| ones.contains(&at)).collect::<Vec<_>>().into_iter());
+        let set = |ones: &[usize], count| {
+            bits((0..count).map(|at| ones.contains(&at)).collect::<Vec<_>>().into_iter())
+        };
         assert_eq!(set(&[0], 1), [1]);
         assert_eq!(set(&[0, 8], 9), [0b1, 0b1]);
         assert_eq!(set(&[7, 9], 12), [0b10, 0b1000_0000]);

@@ -1,0 +1,154 @@
+//! Interleaved runs of one load against several servers, verified, and the rows they give.
+
+use std::time::Duration;
+
+use crate::bench::Bench;
+use crate::load::{self, Outcome, Plan};
+use crate::node::Chain;
+use crate::peers::{Server, Who};
+use crate::report::{Curve, Row, Section};
+use crate::rpc::Rpc;
+use crate::sign::Signed;
+use crate::verify::{Expected, verify};
+
+/// What a load is made of.
+pub struct Work<'a> {
+    /// The chain.
+    pub chain: &'a Chain,
+    /// Sent first, in order, and not measured: contracts and who may use them.
+    pub set_up: &'a [Signed],
+    /// Sent.
+    pub txs: &'a [Signed],
+    /// Holds afterwards, on a server that makes blocks.
+    pub expected: &'a Expected,
+}
+
+/// One verified run.
+pub struct Run {
+    /// What the generator saw.
+    pub outcome: Outcome,
+    /// CPU time of the server during it.
+    pub server_cpu: Duration,
+    /// Its resident memory behind it, bytes.
+    pub rss: u64,
+    /// Gas of what was sent.
+    pub gas: u64,
+}
+
+impl Run {
+    /// Transactions a second.
+    pub fn per_second(&self) -> f64 {
+        self.outcome.per_second()
+    }
+
+    /// Microseconds of the server's CPU time a transaction.
+    pub fn server_us(&self) -> f64 {
+        self.server_cpu.as_secs_f64() * 1e6 / self.outcome.included as f64
+    }
+}
+
+/// Starts a new server, sets up, sends, verifies.
+pub fn once(bench: &Bench, who: Who, work: &Work<'_>, plan: Plan) -> eyre::Result<Run> {
+    let server = who.start(bench, work.chain)?;
+    let plan = Plan { seals: who != Who::Limit, ..plan };
+    if plan.seals && !work.set_up.is_empty() {
+        set_up(bench, &server, work.set_up)?;
+    }
+    on(bench, &server, work, plan)
+}
+
+/// Sends what a workload needs first and sees that it succeeded.
+pub fn set_up(bench: &Bench, server: &Server, txs: &[Signed]) -> eyre::Result<()> {
+    let plan = Plan::closed(load::Transport::Http { batch: 50 }, 1);
+    let outcome = load::run(server.rpc(), txs, plan)?;
+    let rpc = Rpc::new(server.rpc())?;
+    bench.runtime.block_on(verify(&rpc, txs, &outcome, &Expected::default())).map(drop)
+}
+
+/// Sends to a server that is set up, and verifies.
+pub fn on(bench: &Bench, server: &Server, work: &Work<'_>, plan: Plan) -> eyre::Result<Run> {
+    let before = server.usage()?;
+    let outcome = load::run(server.rpc(), work.txs, plan)?;
+    let after = server.usage()?;
+    let gas = match plan.seals {
+        true => {
+            let rpc = Rpc::new(server.rpc())?;
+            bench.runtime.block_on(verify(&rpc, work.txs, &outcome, work.expected))?
+        }
+        false => 0,
+    };
+    Ok(Run { outcome, server_cpu: after.cpu - before.cpu, rss: after.rss, gas })
+}
+
+/// As many rounds as pairs are asked for; in each, one run against everybody, in turn. A round in
+/// which one fails gives no figure and is told as a failure.
+pub fn interleaved(
+    bench: &Bench,
+    section: &mut Section,
+    what: &str,
+    whom: &[Who],
+    work: &Work<'_>,
+    plan: Plan,
+) -> Vec<Vec<Run>> {
+    let mut rounds = Vec::new();
+    for round in 1..=bench.pairs {
+        let mut runs = Vec::new();
+        for who in whom {
+            match once(bench, *who, work, plan) {
+                Ok(run) => {
+                    eprintln!(
+                        "  {what}, round {round}, {}: {:.0} tx/s",
+                        who.name(),
+                        run.per_second()
+                    );
+                    runs.push(run);
+                }
+                Err(error) => {
+                    section.failed(&format!("{what}, round {round}, {}", who.name()), &error);
+                }
+            }
+        }
+        if runs.len() == whom.len() {
+            rounds.push(runs);
+        }
+    }
+    rounds
+}
+
+/// A value of everybody's runs: by server, then by round.
+pub fn column(rounds: &[Vec<Run>], who: usize, value: impl Fn(&Run) -> f64) -> Vec<f64> {
+    rounds.iter().map(|runs| value(&runs[who])).collect()
+}
+
+/// The rows and curves that every load has.
+pub fn tell(section: &mut Section, what: &str, whom: &[Who], rounds: &[Vec<Run>]) {
+    for (index, who) in whom.iter().enumerate() {
+        let name = who.name();
+        let row = |value: fn(&Run) -> f64| column(rounds, index, value);
+        section.row(Row::new(format!("{what}: {name}"), "tx/s", row(Run::per_second)));
+        section.row(Row::new(
+            format!("{what}: {name}, CPU time of the server"),
+            "us/tx",
+            row(Run::server_us),
+        ));
+    }
+    let generator = |run: &Run| run.outcome.generator_us();
+    section.row(Row::new(
+        format!("{what}: CPU time of the generator"),
+        "us/tx",
+        column(rounds, 0, generator),
+    ));
+    let refused: u64 = rounds.iter().flatten().map(|run| run.outcome.refused).sum();
+    if refused > 0 {
+        section.note(format!("{what}: {refused} refusals for want of room, each sent again"));
+    }
+    // One round stands for all: distributions are not averaged.
+    let Some(runs) = rounds.first() else { return };
+    for (run, who) in runs.iter().zip(whom) {
+        let name = who.name();
+        section
+            .curves
+            .push(Curve::of_us(format!("{what}: {name}, answered"), &run.outcome.answered));
+        section.curves.push(Curve::of_us(format!("{what}: {name}, sealed"), &run.outcome.sealed));
+    }
+}
