@@ -28,9 +28,6 @@ use crate::raw::{Raw, tx_env};
 /// its leaf of the trie, and the transaction's place. The sender's and the branches above are shared
 /// by all of a block.
 pub const TRANSFER_ROWS: f64 = 3.0;
-/// Accounts that such a transfer touches for itself.
-pub const TRANSFER_ACCOUNTS: f64 = 1.0;
-
 /// How much is measured: repeats, and items of each.
 #[derive(Debug, Clone, Copy)]
 pub struct Effort {

@@ -188,7 +188,7 @@ pub fn run(bench: &Bench, section: &mut Section) -> eyre::Result<()> {
 }
 
 fn transfers(bench: &Bench, section: &mut Section, genesis_ms: u64) -> eyre::Result<()> {
-    let costs = costs::transfer(bench, &mut Section::default())?;
+    let unit = costs::measure(bench, &mut Section::default())?;
     let senders = made::senders(SENDERS);
     let raw = Mix::FRESH.sign(70, &senders, bench.size.pick(4_000, 100_000));
     let blocks: Vec<_> = raw.chunks(1_000).map(<[Bytes]>::to_vec).collect();
@@ -200,7 +200,8 @@ fn transfers(bench: &Bench, section: &mut Section, genesis_ms: u64) -> eyre::Res
     section.row(Row::new("transfers", "tx/s", rate.clone()));
     section.row(Row::new("transfers", "Mgas/s", rate.iter().map(|rate| rate * gas).collect()));
     section.row(Row::new("transfers: CPU time of the node", "us/tx", cpu));
-    let (split, bound) = (costs.split(), costs.bound());
+    let need = unit.transfer();
+    let (split, bound) = (unit.split(&need), unit.bound(&need, &[]));
     section.row(Row::new("transfers: bound, 1 / max(recover, rest)", "tx/s", vec![split]));
     section.row(Row::new("transfers: bound, 2 / (recover + rest)", "tx/s", vec![bound]));
     let percent = |bound: f64| rate.iter().map(|rate| 100.0 * rate / bound).collect();
