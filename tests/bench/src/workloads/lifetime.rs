@@ -158,11 +158,14 @@ async fn balance(client: &HttpClient, address: Address) -> eyre::Result<U256> {
     Ok(client.request("eth_getBalance", rpc_params![address, "latest"]).await?)
 }
 
-/// Waits until every sender has sent so many, and all of it is safe.
-async fn settled(url: &str, senders: &[PrivateKeySigner], nonces: &[u64]) -> eyre::Result<()> {
-    let client = client(url)?;
+/// Waits until so many transactions of each sender are in blocks.
+async fn included(
+    client: &HttpClient,
+    senders: &[PrivateKeySigner],
+    nonces: &[u64],
+) -> eyre::Result<()> {
     for (key, nonce) in senders.iter().zip(nonces) {
-        until(&client, "inclusion", async |client| {
+        until(client, "inclusion", async |client| {
             let address = key.address();
             let count: U256 =
                 client.request("eth_getTransactionCount", rpc_params![address, "latest"]).await?;
@@ -170,6 +173,13 @@ async fn settled(url: &str, senders: &[PrivateKeySigner], nonces: &[u64]) -> eyr
         })
         .await?;
     }
+    Ok(())
+}
+
+/// [`included`], and all of it is safe.
+async fn settled(url: &str, senders: &[PrivateKeySigner], nonces: &[u64]) -> eyre::Result<()> {
+    let client = client(url)?;
+    included(&client, senders, nonces).await?;
     let latest: U256 = client.request("eth_blockNumber", rpc_params![]).await?;
     until(&client, "a safe head", async |client| {
         let status: Value = client.request("rollup_syncStatus", rpc_params![]).await?;
@@ -178,7 +188,7 @@ async fn settled(url: &str, senders: &[PrivateKeySigner], nonces: &[u64]) -> eyr
     .await
 }
 
-/// How many transactions each sender has sent, if they take turns, `first` being the first.
+/// How many transactions each sender has sent, if they take turns.
 fn turns(senders: u64, count: u64) -> Vec<u64> {
     (0..senders).map(|sender| count / senders + u64::from(sender < count % senders)).collect()
 }
@@ -267,10 +277,10 @@ fn grow(
     bench.runtime.block_on(async {
         let url = url(node);
         let client = client(&url)?;
-        ensure!(
-            send_all(&url, &[creation]).await? && send_all(&url, &calls).await?,
-            "the node went"
-        );
+        ensure!(send_all(&url, &[creation]).await?, "the node went away");
+        // A call of nobody would succeed.
+        included(&client, &senders[..1], &[1]).await?;
+        ensure!(send_all(&url, &calls).await?, "the node went away");
         settled(&url, senders, &nonces).await?;
         let end = first() + U256::from(accounts);
         ensure!(balance(&client, at(end - U256::ONE)).await? == U256::ONE, "the last is not there");
