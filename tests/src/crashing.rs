@@ -11,6 +11,7 @@ use eyre::{ContextCompat, ensure};
 use tempfile::TempDir;
 
 use crate::load::{Place, Witness};
+use crate::posted::Posted;
 use crate::process::{Begun, Devnet, Environment};
 
 /// A start serves within this time, whatever happened before: 5 s in a campaign; in the CI, where
@@ -106,16 +107,19 @@ impl Crashing {
     }
 
     /// Everything is in a block and the same on both nodes, and again once the full node has lost
-    /// all it had and has read the DA layer from the beginning. Stops under way are clean.
-    pub async fn prove(&mut self) -> eyre::Result<()> {
+    /// all it had and has read the DA layer from the beginning; and the sequencer posted no block
+    /// twice in one term. Stops under way are clean. Returns how many blocks were posted.
+    pub async fn prove(&mut self) -> eyre::Result<usize> {
         let (devnet, place) = self.recover().await?;
         self.witness.all_true(&place).await?;
+        let posted = Posted::read(&*self.spec()?, &place.da).await?.count();
         stopped(devnet)?;
         std::fs::remove_dir_all(self.chain_dir().join("full"))?;
         let devnet = self.start()?;
         let place = self.place(&devnet)?;
         self.witness.all_true(&place).await?;
-        stopped(devnet)
+        stopped(devnet)?;
+        Ok(posted)
     }
 
     /// What its processes said.

@@ -14,6 +14,9 @@ use crate::node::{Node, NodeError};
 
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 
+/// Longest pause between two looks at derivation.
+const LOOK: Duration = Duration::from_millis(100);
+
 /// Claims and bodies of one span, before compression.
 const SPAN_BYTES: usize = 4 * 1024 * 1024;
 
@@ -26,7 +29,10 @@ struct Posted {
     height: u64,
 }
 
-/// Runs until `stop`. Posting the same range twice is harmless; nothing is posted that is expired.
+/// Runs until `stop`. Nothing is posted that is expired, and no range twice in one term as long as
+/// the layer puts what it was given into its next block: after a start, and after a submission that
+/// nobody answered, the DA block after the newest is derived first. If the layer is slower, the range
+/// is posted again, which is harmless.
 pub(super) async fn run(node: Arc<Node>, stop: CancellationToken) -> Result<(), NodeError> {
     let Some(key) = node.poster_key().cloned() else {
         return Err(NodeError::Task(
@@ -35,9 +41,19 @@ pub(super) async fn run(node: Arc<Node>, stop: CancellationToken) -> Result<(), 
     };
     let interval = Duration::from_millis(node.spec().da.interval_ms.clamp(10, 60_000) / 2);
     let mut posted: Option<Posted> = None;
+    // The DA height below which something of ours may be that we do not know of; None: not asked yet.
+    let mut unknown: Option<u64> = None;
     let mut most_bytes = SPAN_BYTES;
     let mut backoff = FIRST_BACKOFF;
     while !stop.is_cancelled() {
+        let derived = tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            derived = is_derived(&node, &mut unknown) => derived,
+        };
+        if !derived {
+            pause(&stop, interval.min(LOOK)).await;
+            continue;
+        }
         posted = posted.filter(|posted| still_ahead(&node, posted));
         let from =
             posted.map_or(node.heads().borrow().safe.number, |posted| posted.last.number) + 1;
@@ -65,6 +81,7 @@ pub(super) async fn run(node: Arc<Node>, stop: CancellationToken) -> Result<(), 
             }
             Err(error) if error.is_temporary() => {
                 warn!(%error, retry_ms = backoff.as_millis() as u64, "posting failed; blocks wait");
+                unknown = None;
                 pause(&stop, backoff).await;
                 backoff = longer(backoff);
             }
@@ -80,6 +97,17 @@ pub(super) async fn run(node: Arc<Node>, stop: CancellationToken) -> Result<(), 
         }
     }
     Ok(())
+}
+
+/// Whether the DA block after the one that is the newest when this is asked first has been derived:
+/// what was submitted before is in it, or below, or lost.
+async fn is_derived(node: &Node, height: &mut Option<u64>) -> bool {
+    if height.is_none() {
+        // Derivation retries and warns while the layer does not answer.
+        *height = node.da().heads().await.ok().map(|heads| heads.latest.height + 1);
+    }
+    let derived = node.cursor().map_or(0, |cursor| cursor.da.height);
+    height.is_some_and(|height| derived >= height)
 }
 
 /// Whether the next span may follow what was posted: it is still our chain, and derivation has

@@ -1,12 +1,19 @@
 //! `causeway-bench`: measures the node beside it against its peers and its limits, on this machine.
 
+// `pub` says what a module offers to the others; a program offers nothing.
+#![allow(unreachable_pub)]
+
 mod bench;
+mod contracts;
 mod http;
 mod limits;
 mod load;
+mod made;
 mod node;
 mod peers;
 mod process;
+mod raw;
+mod read;
 mod report;
 mod rpc;
 mod sign;

@@ -8,6 +8,7 @@ use causeway_node::devkeys;
 use causeway_tests::crashing::{Crashing, STOPPED, ready, since, told};
 use causeway_tests::drive::seeds;
 use causeway_tests::load::{Load, Place, client};
+use causeway_tests::posted::Posted;
 use causeway_tests::process::{Process, free_port, signal};
 use causeway_tests::txs::Rng;
 use eyre::{WrapErr, ensure};
@@ -192,13 +193,15 @@ async fn each_part_dies_alone() -> eyre::Result<()> {
     }
     let proved = apart.chain.witness.all_true(&apart.place).await;
     proved.wrap_err_with(|| format!("seed {seed}\n{}", apart.said()))?;
+    let posted = Posted::read(&*apart.chain.spec()?, &apart.place.da).await;
+    let posted = posted.wrap_err_with(|| format!("seed {seed}\n{}", apart.said()))?.count();
     for part in [Part::Full, Part::Sequencer, Part::Da] {
         let (status, after) = apart.take(part).stop()?;
         ensure!(status.success() && after < STOPPED, "{part:?} {status} after {after:?}");
     }
     let acknowledged = apart.chain.witness.acknowledged();
     println!(
-        "seed {seed}: {wanted} faults in {:?}, {acknowledged} transactions, {}",
+        "seed {seed}: {wanted} faults in {:?}, {acknowledged} transactions, {posted} blocks posted, {}",
         since(started),
         told(&apart.chain.starts)
     );

@@ -82,20 +82,20 @@ async fn nothing_acknowledged_is_lost() -> eyre::Result<()> {
     let (started, mut rng) = (Instant::now(), Rng::new(seed));
     let mut chain = Crashing::new()?;
     let mut count = Count::default();
-    let mut proved = 0;
+    let (mut proved, mut posted) = (0, 0);
     while count.kills < wanted {
         let lived = life(&mut chain, &mut rng, &mut count).await;
         lived.wrap_err_with(|| format!("seed {seed}, {count:?}\n{}", chain.said()))?;
         if count.kills >= proved + ROUND || count.kills >= wanted {
             proved = count.kills;
             let all = chain.prove().await;
-            all.wrap_err_with(|| format!("seed {seed}, {count:?}\n{}", chain.said()))?;
+            posted = all.wrap_err_with(|| format!("seed {seed}, {count:?}\n{}", chain.said()))?;
         }
     }
     let acknowledged = chain.witness.acknowledged();
     ensure!(acknowledged > 10, "only {acknowledged} transactions were sent");
     println!(
-        "seed {seed}: {count:?} in {:?}, {acknowledged} transactions, {}",
+        "seed {seed}: {count:?} in {:?}, {acknowledged} transactions, {posted} blocks posted, {}",
         since(started),
         told(&chain.starts)
     );
