@@ -4,6 +4,8 @@
 mod answer;
 mod http;
 mod shared;
+#[cfg(test)]
+mod tests;
 mod watch;
 mod ws;
 
@@ -60,6 +62,8 @@ pub struct Plan {
     pub seals: bool,
     /// Most transactions that were answered and are in no block yet: a server's pool has an end.
     pub waiting: usize,
+    /// How long no block may come, or none with any of what is missing.
+    pub patience: Duration,
 }
 
 /// What came of it. Counts are of transactions.
@@ -87,7 +91,8 @@ impl Plan {
     /// As fast as it goes, by `eth_sendRawTransaction`, to a server that makes blocks.
     pub fn closed(transport: Transport, connections: usize) -> Self {
         let (pace, method) = (Pace::Closed, "eth_sendRawTransaction");
-        Self { transport, connections, pace, method, seals: true, waiting: 15_000 }
+        let patience = Duration::from_secs(30);
+        Self { transport, connections, pace, method, seals: true, waiting: 15_000, patience }
     }
 
     /// In words, for the report.
@@ -170,7 +175,7 @@ async fn drive(server: SocketAddr, lanes: Vec<Vec<Signed>>, plan: Plan) -> eyre:
     };
     let watching = async {
         match &mut watcher {
-            Some(watcher) => watcher.run(&shared).await.wrap_err("the watcher"),
+            Some(watcher) => watcher.run(&shared, plan.patience).await.wrap_err("the watcher"),
             None => Ok(()),
         }
     };

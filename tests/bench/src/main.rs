@@ -1,6 +1,10 @@
 //! `causeway-bench`: measures the node beside it against its peers and its limits, on this machine.
 
+// `pub` says what a module offers to the others; a program offers nothing.
+#![allow(unreachable_pub)]
+
 mod bench;
+mod contracts;
 mod http;
 mod limits;
 mod load;
@@ -9,6 +13,7 @@ mod node;
 mod peers;
 mod process;
 mod raw;
+mod read;
 mod report;
 mod rpc;
 mod sign;

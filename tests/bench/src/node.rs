@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use alloy_primitives::Address;
+use causeway_chainspec::Clock;
 use causeway_chainspec::spec::presets::{Keys, Template};
+use causeway_node::clock::SystemClock;
 use causeway_tests::keys;
 use eyre::{ContextCompat, WrapErr};
 use tempfile::TempDir;
@@ -105,9 +107,8 @@ impl Chain {
 
     /// Writes `chain.toml`, `node.toml` and the keys into a directory.
     pub fn write(&self, dir: &Path) -> eyre::Result<()> {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
         // Whole seconds, as block 0 wants it.
-        std::fs::write(dir.join("chain.toml"), self.spec(now.as_secs() * 1000)?)?;
+        std::fs::write(dir.join("chain.toml"), self.spec(SystemClock.now_ms() / 1000 * 1000)?)?;
         let da = free_address()?;
         let text = format!(
             "role = \"sequencer\"\nhttp = \"127.0.0.1:0\"\n[da]\nurl = \"http://{da}\"\n[da_service]\nlisten = \"{da}\"\ndir = \"da\"\nkey = \"da.key\"\n[keys]\nsequencer = \"sequencer.key\"\nposter = \"poster.key\"\n{}",

@@ -2,6 +2,7 @@
 
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256, keccak256};
 use alloy_signer_local::PrivateKeySigner;
+use causeway_tests::keys;
 use causeway_tests::txs::{Draft, Form};
 use eyre::WrapErr;
 
@@ -80,6 +81,11 @@ impl Sender {
         let secret = keccak256([&b"bench sender"[..], &number.to_be_bytes()].concat());
         let key = PrivateKeySigner::from_bytes(&secret).wrap_err("a hash is no key")?;
         Ok(Self { key, nonce: 0 })
+    }
+
+    /// The first dev account, which every chain here gives funds.
+    pub fn dev() -> Self {
+        Self { key: keys::accounts()[0].clone(), nonce: 0 }
     }
 
     /// Its address.

@@ -10,9 +10,6 @@ use super::shared::Shared;
 use crate::http::{Http, find, post};
 use crate::ws::{Ws, text};
 
-/// How long no block may come, or blocks without any of the missing.
-const PATIENCE: Duration = Duration::from_secs(30);
-
 #[derive(Debug)]
 pub(super) struct Watcher {
     server: SocketAddr,
@@ -42,10 +39,10 @@ impl Watcher {
     }
 
     /// Looks at every block until none of the transactions is missing.
-    pub(super) async fn run(&mut self, shared: &Shared) -> eyre::Result<()> {
+    pub(super) async fn run(&mut self, shared: &Shared, patience: Duration) -> eyre::Result<()> {
         let mut missing = (shared.missing(), tokio::time::Instant::now());
         while shared.missing() > 0 {
-            let head = timeout(PATIENCE, self.ws.next()).await.wrap_err("no block comes")??;
+            let head = timeout(patience, self.ws.next()).await.wrap_err("no block comes")??;
             let number = quantity(head, b"\"number\":\"0x")?;
             while self.newest < number {
                 self.look(shared, self.newest + 1).await?;
@@ -54,7 +51,7 @@ impl Watcher {
             }
             if shared.missing() < missing.0 {
                 missing = (shared.missing(), tokio::time::Instant::now());
-            } else if missing.1.elapsed() > PATIENCE {
+            } else if missing.1.elapsed() > patience {
                 bail!("{} transactions get into no block", missing.0);
             }
         }

@@ -1,12 +1,12 @@
 //! Anvil, from the npm package pinned in `tests/e2e`.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::process::Command;
 
 use causeway_tests::npm;
 use tempfile::TempDir;
 
+use crate::contracts::e2e;
 use crate::node::{CHAIN_ID, free_address};
 use crate::process::Process;
 
@@ -26,7 +26,7 @@ pub const DESCRIPTION: &str = "anvil 1.7.1 --block-time 1 --gas-limit 1000000000
 impl Anvil {
     /// Starts it, with a block a second and room for all that is sent in one.
     pub fn start() -> eyre::Result<Self> {
-        let e2e = Path::new(env!("CARGO_MANIFEST_DIR")).join("../e2e");
+        let e2e = e2e();
         npm::install(&e2e)?;
         let (dir, rpc) = (TempDir::new()?, free_address()?);
         let mut process = Process::start(

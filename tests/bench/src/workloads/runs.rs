@@ -8,7 +8,7 @@ use crate::node::Chain;
 use crate::peers::{Server, Who};
 use crate::report::{Curve, Row, Section};
 use crate::rpc::Rpc;
-use crate::sign::Signed;
+use crate::sign::{Call, Sender, Signed, fresh};
 use crate::verify::{Expected, verify};
 
 /// What a load is made of.
@@ -51,14 +51,25 @@ impl Run {
 pub fn once(bench: &Bench, who: Who, work: &Work<'_>, plan: Plan) -> eyre::Result<Run> {
     let server = who.start(bench, work.chain)?;
     let plan = Plan { seals: who != Who::Limit, ..plan };
-    if plan.seals && !work.set_up.is_empty() {
+    if plan.seals {
         set_up(bench, &server, work.set_up)?;
+        set_up(bench, &server, &warm_up())?;
     }
     on(bench, &server, work, plan)
 }
 
+/// A few transfers, so that a chain makes blocks when the measured window begins: the first ones
+/// wait for the first block of the DA layer.
+fn warm_up() -> Vec<Signed> {
+    let mut sender = Sender::dev();
+    (0..50).map(|index| sender.sign(0, Call::transfer(fresh(u64::MAX - index), 1))).collect()
+}
+
 /// Sends what a workload needs first and sees that it succeeded.
 pub fn set_up(bench: &Bench, server: &Server, txs: &[Signed]) -> eyre::Result<()> {
+    if txs.is_empty() {
+        return Ok(());
+    }
     let plan = Plan::closed(load::Transport::Http { batch: 50 }, 1);
     let outcome = load::run(server.rpc(), txs, plan)?;
     let rpc = Rpc::new(server.rpc())?;
