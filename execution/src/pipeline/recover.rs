@@ -100,7 +100,7 @@ impl Pipeline {
         let mut seen = HashSet::new();
         for accepted in kept.accepted.into_values() {
             let hash = keccak256(&accepted.raw);
-            if seen.insert(hash) && snapshot.tx(hash)?.is_none() {
+            if seen.insert(hash) && !snapshot.has_tx(hash)? {
                 recovered.accepted.push(Arc::new(accepted.tx()?));
             }
         }

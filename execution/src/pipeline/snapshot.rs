@@ -162,6 +162,12 @@ impl Snapshot {
         Ok(Some((block, at as usize)))
     }
 
+    /// Whether a transaction is in a block. Reads no block.
+    pub fn has_tx(&self, hash: B256) -> Result<bool, ExecutionError> {
+        let waits = self.picture.layers.iter().any(|layer| layer.tx(hash).is_some());
+        Ok(waits || self.picture.view.tx(hash)?.is_some())
+    }
+
     /// State after a block; `None` if it is pruned or not there.
     pub fn state(&self, number: u64) -> Result<Option<Arc<dyn StateReader>>, ExecutionError> {
         let overlay = self.picture.overlay(number, &[])?;

@@ -10,6 +10,7 @@ use std::time::Instant;
 use alloy_consensus::{Receipt, ReceiptEnvelope};
 use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
+use alloy_signer::k256::ecdsa::{RecoveryId, VerifyingKey};
 use alloy_trie::Nibbles;
 use alloy_trie::root::ordered_trie_root_with_encoder;
 use causeway_chainspec::{Account, AccountDiff, ChainSpec, StateDiff, StateError, Tx, TxEnvelope};
@@ -110,9 +111,12 @@ fn signature_of(raw: &Bytes) -> eyre::Result<(alloy_primitives::Signature, B256)
     }
 }
 
-/// Goes through k256 whatever features other crates ask for.
+/// By the crate itself: alloy takes the C library once any crate of the build asks for it.
 fn pure_recover(signature: &alloy_primitives::Signature, hash: B256) -> eyre::Result<Address> {
-    Ok(signature.recover_address_from_prehash(&hash)?)
+    let parity = RecoveryId::new(signature.v(), false);
+    let signature = signature.to_k256()?;
+    let key = VerifyingKey::recover_from_prehash(hash.as_slice(), &signature, parity)?;
+    Ok(Address::from_public_key(&key))
 }
 
 /// Executing what a workload sends in raw revm: `setup` first, uncounted, then `txs`, all of which

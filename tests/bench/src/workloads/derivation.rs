@@ -214,7 +214,7 @@ fn transfers(bench: &Bench, section: &mut Section, genesis_ms: u64) -> eyre::Res
 
 fn computing(bench: &Bench, section: &mut Section, genesis_ms: u64) -> eyre::Result<()> {
     let key = made::sender(0);
-    let (contract, calls) = compute::computing(&key, bench.size.pick(10, 300));
+    let (contract, calls) = compute::computing(&key, bench.size.pick(10, 150));
     let spec = made::spec(genesis_ms, &[key], 0, &[contract])?;
     let raw = limits::costs::execute(&spec, &[], &calls[..5], bench.size.pick(3, 7))?;
     let blocks: Vec<_> = calls.chunks(10).map(<[Bytes]>::to_vec).collect();
