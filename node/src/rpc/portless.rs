@@ -5,13 +5,12 @@ use std::sync::Arc;
 use eyre::eyre;
 use futures::future::BoxFuture;
 use http_body_util::BodyExt;
-use jsonrpsee::server::middleware::rpc::RpcServiceBuilder;
 use jsonrpsee::server::{
     HttpBody, HttpRequest, ServerBuilder, ServerHandle, StopHandle, stop_channel,
 };
 use tower::Service;
 
-use super::{Backend, RpcConfig, server_config, silence, table};
+use super::{Backend, RpcConfig, layers, server_config, silence, table};
 
 type Answer = BoxFuture<'static, eyre::Result<Vec<u8>>>;
 
@@ -30,7 +29,7 @@ impl Portless {
         let (stop, handle): (StopHandle, ServerHandle) = stop_channel();
         let service = ServerBuilder::with_config(server_config)
             .set_http_middleware(tower::ServiceBuilder::new().map_response(silence))
-            .set_rpc_middleware(RpcServiceBuilder::new().layer(names))
+            .set_rpc_middleware(layers(&names))
             .to_service_builder()
             .build(table.0, stop);
         let answer = move |body: Vec<u8>| -> Answer {
