@@ -29,6 +29,7 @@ mod target;
 mod tests;
 mod txpool;
 mod web3;
+mod workers;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -59,6 +60,10 @@ use http::{AdmissionLayer, Full, Port};
 use names::NamesLayer;
 use origin::OriginLayer;
 use table::{Api, Table};
+use workers::WorkersLayer;
+
+/// Between a request and its method, the first sees it first.
+type Layers = RpcServiceBuilder<Stack<WorkersLayer, Stack<NamesLayer, Identity>>>;
 
 type Register = fn(&mut Table) -> Result<(), RegisterMethodError>;
 
@@ -197,9 +202,8 @@ fn port(
     let (most_body, most_calls) = (config.request_bytes as usize, config.batch as usize);
     let (most_bytes, request_timeout) = (config.response_bytes as usize, config.request_timeout);
     let server_config = server_config(&config);
-    let (table, names) = table(backend, config)?;
-    let methods = Methods::from(table.0);
-    let dispatch = layers(&names).service(Calls::new(methods.clone(), most_bytes));
+    let (methods, layers) = table(backend.clone(), config)?;
+    let dispatch = layers.service(Calls::new(methods.clone(), most_bytes));
     let http = tower::ServiceBuilder::new()
         .timeout(request_timeout)
         .layer(origins.cors())
@@ -210,7 +214,7 @@ fn port(
         .map_response(silence as fn(HttpResponse) -> HttpResponse);
     let (stop_handle, handle) = stop_channel();
     let builder = ServerBuilder::with_config(server_config)
-        .set_rpc_middleware(layers(&names))
+        .set_rpc_middleware(layers)
         .set_http_middleware(http)
         .to_service_builder();
     // A service for each connection, because subscriptions are told apart by it.
@@ -231,26 +235,30 @@ fn port(
             Box::pin(async move { service.call(request).await.ok() })
         }),
     };
-    let openings = Mutex::default();
-    let port =
-        Port { dispatch, full, guard, most_body, most_calls, request_timeout, stop, openings };
+    let port = Port {
+        backend,
+        dispatch,
+        full,
+        guard,
+        most_body,
+        most_calls,
+        request_timeout,
+        stop,
+        openings: Mutex::default(),
+    };
     Ok((port, handle))
 }
 
-/// The layers between a request and its method.
-fn layers(names: &NamesLayer) -> RpcServiceBuilder<Stack<NamesLayer, Identity>> {
-    RpcServiceBuilder::new().layer(names.clone())
-}
-
-/// The methods that answer, and what is said of all others.
-fn table(backend: Arc<dyn Backend>, config: RpcConfig) -> eyre::Result<(Table, NamesLayer)> {
+/// The methods that answer, and the layers above them.
+fn table(backend: Arc<dyn Backend>, config: RpcConfig) -> eyre::Result<(Methods, Layers)> {
     let (enabled, off) = namespaces(&config.namespaces)?;
-    let mut table = Table(RpcModule::new(Api::new(backend, config, enabled.clone())));
+    let mut table = Table::new(Arc::new(Api::new(backend, config, enabled.clone())));
     for (_, register) in MODULES.iter().filter(|(name, _)| enabled.contains(name)) {
         register(&mut table)?;
     }
-    let names = NamesLayer::new(table.0.method_names().collect(), off);
-    Ok((table, names))
+    let names = NamesLayer::new(table.module.method_names().collect(), off);
+    let workers = WorkersLayer::new(table.api().clone(), table.works);
+    Ok((table.module.into(), RpcServiceBuilder::new().layer(names).layer(workers)))
 }
 
 /// The namespaces that answer, and those that do not, each once and in the order of the table.

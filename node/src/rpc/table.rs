@@ -1,11 +1,13 @@
 //! How a namespace registers its methods, and how their parameters are read.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use futures::FutureExt;
 use jsonrpsee::core::RegisterMethodError;
 use jsonrpsee::types::Params;
-use jsonrpsee::{Extensions, RpcModule};
+use jsonrpsee::{Extensions, IntoResponse, MethodCallback, MethodResponse, RpcModule};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -17,6 +19,7 @@ use super::backend::Backend;
 use super::error::{RpcError, RpcResult};
 use super::eth_filters::Filters;
 use super::metalayer::Outboxes;
+use super::workers::{self, Waiting, Work};
 
 /// What every method can reach.
 pub(crate) struct Api {
@@ -30,7 +33,8 @@ pub(crate) struct Api {
     pub(crate) filters: Filters,
     /// Outbox trees read so far.
     pub(crate) outboxes: Outboxes,
-    workers: Arc<Semaphore>,
+    /// One for each worker.
+    pub(crate) workers: Arc<Semaphore>,
 }
 
 impl Api {
@@ -77,9 +81,25 @@ impl Api {
 }
 
 /// The methods of the server, while namespaces add theirs.
-pub(crate) struct Table(pub(crate) RpcModule<Api>);
+pub(crate) struct Table {
+    /// All methods.
+    pub(crate) module: RpcModule<Api>,
+    /// Those that need a worker.
+    pub(crate) works: HashMap<&'static str, Work>,
+    api: Arc<Api>,
+}
 
 impl Table {
+    pub(crate) fn new(api: Arc<Api>) -> Self {
+        let module = RpcModule::from_arc(api.clone());
+        Self { module, works: HashMap::new(), api }
+    }
+
+    /// What the methods reach.
+    pub(crate) fn api(&self) -> &Arc<Api> {
+        &self.api
+    }
+
     /// A method that answers from memory or with a few reads.
     pub(crate) fn quick<R, F>(
         &mut self,
@@ -90,13 +110,13 @@ impl Table {
         R: Serialize + Clone + 'static,
         F: Fn(&Api, &Args) -> RpcResult<R> + Send + Sync + 'static,
     {
-        self.0.register_method(name, move |params, api: &Api, _: &Extensions| {
+        self.module.register_method(name, move |params, api: &Api, _: &Extensions| {
             run(api, &Args::new(&params)?)
         })?;
         Ok(())
     }
 
-    /// A method that executes code or reads much: see [`Api::heavy`].
+    /// A method that executes code or reads much: on a worker, see [`workers::run`].
     pub(crate) fn heavy<R, F>(
         &mut self,
         name: &'static str,
@@ -106,10 +126,18 @@ impl Table {
         R: Serialize + Clone + Send + 'static,
         F: Fn(&Api, &Args, Instant) -> RpcResult<R> + Copy + Send + Sync + 'static,
     {
-        self.0.register_async_method(name, move |params, api: Arc<Api>, _| async move {
-            let args = Args::new(&params)?;
-            api.heavy(move |api, deadline| run(api, &args, deadline)).await
-        })?;
+        let work: Work = Arc::new(move |api, params, id, deadline, most_bytes| {
+            let result = Args::new(params).and_then(|args| run(api, &args, deadline));
+            MethodResponse::response(id, result.into_response(), most_bytes)
+        });
+        self.works.insert(name, work.clone());
+        let api = self.api.clone();
+        let one = MethodCallback::Async(Arc::new(move |id, params, _, most_bytes, _| {
+            let (api, work) = (api.clone(), work.clone());
+            async move { workers::one(&api, Waiting { work, id, params }, most_bytes).await }
+                .boxed()
+        }));
+        self.module.verify_and_insert(name, one)?;
         Ok(())
     }
 
@@ -124,7 +152,7 @@ impl Table {
         F: Fn(Arc<Api>, Args) -> Fut + Copy + Send + Sync + 'static,
         Fut: Future<Output = RpcResult<R>> + Send,
     {
-        self.0.register_async_method(name, move |params, api: Arc<Api>, _| async move {
+        self.module.register_async_method(name, move |params, api: Arc<Api>, _| async move {
             run(api, Args::new(&params)?).await
         })?;
         Ok(())

@@ -25,6 +25,8 @@ const ROOM: usize = 4 << 10;
 const KEPT: usize = 64 << 10;
 /// A body begins within this many bytes of white space.
 const INDENT: usize = 128;
+/// The last second of the year 9999, after which HTTP has no dates.
+const LAST_SECOND: u64 = 253_402_300_799;
 
 /// What comes next on a connection.
 enum Next {
@@ -77,15 +79,16 @@ where
                 Ok(Next::Other) => return self.hand_over().await,
                 Ok(Next::End) | Err(_) => return,
             };
-            match timeout(self.port.request_timeout, self.answer(request)).await {
-                Ok(Next::Plain(_)) => {}
+            let answered = timeout(self.port.request_timeout, self.answer(request)).await;
+            let request = match answered {
+                Ok(Next::Plain(request)) => request,
                 Ok(Next::Other) => return self.hand_over().await,
                 Ok(Next::End) | Err(_) => return,
-            }
+            };
             if self.io.write_all(&self.output).await.is_err() {
                 return;
             }
-            if request.close || self.port.stop.is_cancelled() {
+            if request.close {
                 let _ = self.io.shutdown().await;
                 return;
             }
@@ -152,8 +155,9 @@ where
             bytes.shrink_to(KEPT);
             self.input = bytes;
         }
-        self.write(answer, request.close);
-        Next::Plain(request)
+        let close = request.close || self.port.stop.is_cancelled();
+        self.write(answer, close);
+        Next::Plain(Request { close, ..request })
     }
 
     fn write(&mut self, answer: MethodResponse, close: bool) {
@@ -164,7 +168,7 @@ where
             out.extend_from_slice(opening);
         }
         let end = if close { "\r\nconnection: close\r\n\r\n" } else { "\r\n\r\n" };
-        let date = self.date.text();
+        let date = self.date.text(self.port.backend.now_ms());
         write!(out, "content-length: {}\r\ndate: {date}{end}", body.len())
             .expect("a vector takes all bytes");
         out.extend_from_slice(body.as_bytes());
@@ -187,7 +191,7 @@ async fn gone(io: &mut (impl AsyncRead + Unpin), input: &mut Vec<u8>) {
     std::future::pending().await
 }
 
-/// The time of day as HTTP writes it, written once a second.
+/// A time as HTTP writes it, written once a second.
 #[derive(Default)]
 struct Date {
     second: u64,
@@ -195,10 +199,10 @@ struct Date {
 }
 
 impl Date {
-    fn text(&mut self) -> &str {
-        let now = SystemTime::now();
-        let second = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    fn text(&mut self, now_ms: u64) -> &str {
+        let second = (now_ms / 1000).min(LAST_SECOND);
         if self.second != second || self.text.is_empty() {
+            let now = SystemTime::UNIX_EPOCH + Duration::from_secs(second);
             (self.second, self.text) = (second, httpdate::fmt_http_date(now));
         }
         &self.text

@@ -89,8 +89,11 @@ fn length(value: &[u8]) -> Option<usize> {
 }
 
 fn is_json(value: &[u8]) -> bool {
-    let common: [&[u8]; 3] =
-        [b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8"];
+    let common: [&[u8]; 3] = [
+        b"application/json",
+        b"application/json; charset=utf-8",
+        b"application/json;charset=utf-8",
+    ];
     common.iter().any(|name| value.eq_ignore_ascii_case(name))
 }
 

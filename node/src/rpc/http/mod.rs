@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 pub(super) use admission::AdmissionLayer;
 use connection::Connection;
 
+use super::backend::Backend;
 use super::calls::Dispatch;
 
 /// Most values of `Host` that are remembered.
@@ -43,11 +44,14 @@ pub(super) struct Full {
     /// Serves a connection until it ends.
     pub(super) serve: Box<dyn Fn(Box<dyn Io>) -> BoxFuture<'static, ()> + Send + Sync>,
     /// Answers one request; `None` if it cannot.
-    pub(super) ask: Box<dyn Fn(HttpRequest) -> BoxFuture<'static, Option<HttpResponse>> + Send + Sync>,
+    pub(super) ask:
+        Box<dyn Fn(HttpRequest) -> BoxFuture<'static, Option<HttpResponse>> + Send + Sync>,
 }
 
 /// What all connections of a server share.
 pub(super) struct Port<S> {
+    /// Knows the time.
+    pub(super) backend: Arc<dyn Backend>,
     /// Calls of methods.
     pub(super) dispatch: S,
     /// Whatever is not plain.
