@@ -150,16 +150,21 @@ impl Snapshot {
 
     /// Block and index of an included transaction.
     pub fn tx(&self, hash: B256) -> Result<Option<(Arc<Block>, usize)>, ExecutionError> {
-        for layer in &self.picture.layers {
-            if let Some(at) = layer.tx(hash) {
-                return Ok(Some((layer.executed.block.clone(), at)));
-            }
-        }
-        let Some((number, at)) = self.picture.view.tx(hash)? else { return Ok(None) };
-        let block = self.picture.view.block(number)?.ok_or_else(|| {
+        let Some((number, at)) = self.place(hash)? else { return Ok(None) };
+        let block = self.block(number)?.ok_or_else(|| {
             ExecutionError::Damaged(format!("block {number} of transaction {hash} is missing"))
         })?;
-        Ok(Some((block, at as usize)))
+        Ok(Some((block, at)))
+    }
+
+    /// Block number and index of an included transaction.
+    pub fn place(&self, hash: B256) -> Result<Option<(u64, usize)>, ExecutionError> {
+        for layer in &self.picture.layers {
+            if let Some(at) = layer.tx(hash) {
+                return Ok(Some((layer.id().number, at)));
+            }
+        }
+        Ok(self.picture.view.tx(hash)?.map(|(number, at)| (number, at as usize)))
     }
 
     /// Whether a transaction is in a block. Reads no block.
@@ -187,11 +192,15 @@ impl Snapshot {
 
     /// Environment in which a call on top of a block runs: that block's own.
     pub fn env(&self, number: u64) -> Result<Option<BlockEnv>, ExecutionError> {
-        let Some(block) = self.block(number)? else { return Ok(None) };
+        Ok(self.block(number)?.map(|block| self.env_of(&block)))
+    }
+
+    /// The same of a block at hand.
+    pub fn env_of(&self, block: &Block) -> BlockEnv {
         let (header, time_ms) = (&block.header, block.plan.claim.time_ms);
-        Ok(Some(BlockEnv {
+        BlockEnv {
             chain_id: self.spec.chain_id,
-            number,
+            number: header.number,
             time_ms,
             fork: self.spec.fork_at(time_ms),
             beneficiary: header.beneficiary,
@@ -202,7 +211,7 @@ impl Snapshot {
             mix_hash: header.mix_hash,
             difficulty: U256::ZERO,
             blob_base_fee: causeway_chainspec::NO_BLOBS,
-        }))
+        }
     }
 
     /// Environment of the block that would come next at a time (raised to the newest block's if

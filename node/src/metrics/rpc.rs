@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use causeway_execution::metrics::{Counter, Gauge};
-use jsonrpsee::Extensions;
 use jsonrpsee::server::ConnectionGuard;
 use parking_lot::Mutex;
 
@@ -69,7 +68,7 @@ pub struct RpcMetrics {
     methods: Mutex<BTreeMap<&'static str, Arc<MethodMetrics>>>,
     /// Calls that are being answered.
     pub calls: Gauge,
-    /// Counts connections, from the first call on.
+    /// Counts connections, once there is a server.
     guard: OnceLock<ConnectionGuard>,
 }
 
@@ -89,18 +88,9 @@ impl RpcMetrics {
         CallGuard { calls: &self.calls, method, outcome: Outcome::Dropped }
     }
 
-    /// Learns of the server's connections from what it says of a request.
-    pub(crate) fn see(&self, request: &Extensions) {
-        if self.guard.get().is_none()
-            && let Some(guard) = request.get::<ConnectionGuard>()
-        {
-            self.admit(guard.clone());
-        }
-    }
-
-    /// Names what admits connections; the first one named counts.
+    /// Names what admits connections, once.
     pub(crate) fn admit(&self, guard: ConnectionGuard) {
-        // Another request may have been first: it is the same server's.
+        // A second server would count by the first: there is one.
         let _ = self.guard.set(guard);
     }
 

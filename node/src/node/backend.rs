@@ -12,6 +12,7 @@ use causeway_execution::{ExecutionError, Vm};
 use tokio::sync::{broadcast, watch};
 
 use super::Node;
+use super::recent::Reader;
 use crate::config::Role;
 use crate::remote::Truth;
 use crate::rpc::backend::{
@@ -28,7 +29,7 @@ impl Backend for Node {
     }
 
     fn chain(&self) -> Arc<dyn ChainReader> {
-        Arc::new(self.pipeline.snapshot())
+        Arc::new(Reader { snapshot: self.pipeline.snapshot(), recent: self.recent.clone() })
     }
 
     fn vm(&self) -> &Arc<dyn Vm> {
@@ -111,7 +112,7 @@ impl Backend for Node {
 
     fn remote(&self, domain: u32) -> Option<Arc<dyn ChainReader>> {
         let follower = self.remotes.get(domain)?;
-        Some(Arc::new(follower.pipeline.snapshot()))
+        Some(follower.chain())
     }
 
     fn remote_verified(&self, domain: u32) -> Option<u64> {

@@ -6,6 +6,7 @@ mod derivation;
 mod feed;
 mod port;
 mod prepare;
+mod recent;
 mod span;
 mod submit;
 mod terms;
@@ -38,6 +39,7 @@ pub use submit::Submit;
 pub use terms::note_abandoned;
 
 use anchors::Anchoring;
+use recent::Recent;
 use verified::VerifiedHead;
 
 use crate::config::Role;
@@ -137,6 +139,8 @@ pub struct Node {
     last_signed: Mutex<Option<SealTuple>>,
     /// What the block built last, by claim hash, left out and why.
     skipped: Mutex<Option<(B256, Skipped)>>,
+    /// Blocks that JSON-RPC read lately.
+    recent: Arc<Recent>,
     heads: watch::Sender<Heads>,
     blocks: broadcast::Sender<BlockEvent>,
     dropped_blobs: AtomicU64,
@@ -195,6 +199,7 @@ impl Node {
             votes,
             last_signed: Mutex::new(recovered.last_signed),
             skipped: Mutex::new(None),
+            recent: Arc::default(),
             heads,
             blocks: broadcast::channel(EVENTS).0,
             dropped_blobs: AtomicU64::new(0),

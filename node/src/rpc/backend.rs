@@ -10,7 +10,7 @@ use causeway_chainspec::{
 };
 use causeway_consensus::SequencerStatus;
 use causeway_da::DaError;
-use causeway_execution::pipeline::{Proof, Snapshot};
+use causeway_execution::pipeline::Proof;
 use causeway_execution::{ExecutionError, Vm};
 use tokio::sync::{broadcast, watch};
 
@@ -160,7 +160,7 @@ pub enum SubmitError {
     Failed(String),
 }
 
-/// The visible chain at one moment: the part of [`Snapshot`] the RPC reads.
+/// The visible chain at one moment: the part of a snapshot that the RPC reads.
 pub trait ChainReader: Send + Sync {
     /// Newest block.
     fn latest(&self) -> BlockId;
@@ -191,48 +191,4 @@ pub trait ChainReader: Send + Sync {
     fn next_env(&self, time_ms: u64) -> Result<BlockEnv, ExecutionError>;
     /// Oldest block whose state can be read.
     fn oldest_state(&self) -> Result<u64, ExecutionError>;
-}
-
-impl ChainReader for Snapshot {
-    fn latest(&self) -> BlockId {
-        Self::latest(self)
-    }
-    fn safe(&self) -> BlockId {
-        Self::safe(self)
-    }
-    fn finalized(&self) -> BlockId {
-        Self::finalized(self)
-    }
-    fn block(&self, number: u64) -> Result<Option<Arc<Block>>, ExecutionError> {
-        Self::block(self, number)
-    }
-    fn header(&self, number: u64) -> Result<Option<Header>, ExecutionError> {
-        Self::header(self, number)
-    }
-    fn number_of_hash(&self, hash: B256) -> Result<Option<u64>, ExecutionError> {
-        Self::number_of_hash(self, hash)
-    }
-    fn tx(&self, hash: B256) -> Result<Option<(Arc<Block>, usize)>, ExecutionError> {
-        Self::tx(self, hash)
-    }
-    fn state(&self, number: u64) -> Result<Option<Arc<dyn StateReader>>, ExecutionError> {
-        Self::state(self, number)
-    }
-    fn prove(
-        &self,
-        number: u64,
-        address: Address,
-        slots: &[U256],
-    ) -> Result<Option<Proof>, ExecutionError> {
-        Self::prove(self, number, address, slots)
-    }
-    fn env(&self, number: u64) -> Result<Option<BlockEnv>, ExecutionError> {
-        Self::env(self, number)
-    }
-    fn next_env(&self, time_ms: u64) -> Result<BlockEnv, ExecutionError> {
-        Self::next_env(self, time_ms)
-    }
-    fn oldest_state(&self) -> Result<u64, ExecutionError> {
-        Self::oldest_state(self)
-    }
 }

@@ -15,6 +15,7 @@ use jsonrpsee::{MethodResponse, ResponsePayload};
 
 use super::RpcConfig;
 use super::backend::Backend;
+use super::calls::Dispatch;
 use super::error::{RpcError, RpcResult};
 use super::table::Args;
 use crate::metrics::{CallGuard, MethodMetrics, Outcome, RpcMetrics};
@@ -94,27 +95,19 @@ pub(crate) struct Batches<S> {
 
 type Entry<'a> = Result<BatchEntry<'a>, BatchEntryErr<'a>>;
 
+fn sends(entry: &Entry<'_>) -> bool {
+    matches!(entry, Ok(BatchEntry::Call(call)) if call.method == SEND)
+}
+
 /// The next entry, if it is a call of [`SEND`].
 fn next_send<'a>(entries: &mut Peekable<impl Iterator<Item = Entry<'a>>>) -> Option<Request<'a>> {
-    let sends =
-        |entry: &Entry<'_>| matches!(entry, Ok(BatchEntry::Call(call)) if call.method == SEND);
     match entries.next_if(sends)? {
         Ok(BatchEntry::Call(call)) => Some(call),
         _ => None,
     }
 }
 
-impl<S> RpcServiceT for Batches<S>
-where
-    S: RpcServiceT<
-            MethodResponse = MethodResponse,
-            BatchResponse = MethodResponse,
-            NotificationResponse = MethodResponse,
-        > + Send
-        + Sync
-        + Clone
-        + 'static,
-{
+impl<S: Dispatch> RpcServiceT for Batches<S> {
     type MethodResponse = MethodResponse;
     type NotificationResponse = MethodResponse;
     type BatchResponse = MethodResponse;
@@ -129,6 +122,9 @@ where
     fn batch<'a>(&self, batch: Batch<'a>) -> impl Future<Output = Self::BatchResponse> + Send + 'a {
         let Self { inner, layer } = self.clone();
         async move {
+            if !batch.iter().any(sends) {
+                return inner.batch(batch).await;
+            }
             let mut answers = BatchResponseBuilder::new_with_limit(layer.response_bytes);
             let mut entries = batch.into_iter().peekable();
             let mut notified = false;

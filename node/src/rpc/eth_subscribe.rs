@@ -15,7 +15,7 @@ use super::table::{Api, Args, Table};
 use super::{eth_chain, eth_logs, json};
 
 pub(crate) fn register(table: &mut Table) -> Result<(), RegisterMethodError> {
-    table.0.register_subscription(
+    table.module.register_subscription(
         "eth_subscribe",
         "eth_subscription",
         "eth_unsubscribe",

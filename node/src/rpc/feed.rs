@@ -13,7 +13,7 @@ use super::error::{RpcError, RpcResult};
 use super::table::{Api, Args, Table};
 
 pub(crate) fn register(table: &mut Table) -> Result<(), RegisterMethodError> {
-    table.0.register_subscription(
+    table.module.register_subscription(
         "rollup_subscribeFeed",
         "rollup_feed",
         "rollup_unsubscribeFeed",

@@ -4,6 +4,7 @@ pub mod backend;
 
 mod batch;
 mod call;
+mod calls;
 mod error;
 mod eth_blocks;
 mod eth_call;
@@ -15,6 +16,7 @@ mod eth_state;
 mod eth_submit;
 mod eth_subscribe;
 mod feed;
+mod http;
 mod json;
 mod metalayer;
 mod names;
@@ -28,6 +30,7 @@ mod target;
 mod tests;
 mod txpool;
 mod web3;
+mod workers;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -35,25 +38,36 @@ use std::time::Duration;
 
 use eyre::{WrapErr, bail};
 use http_body::Body;
-use jsonrpsee::RpcModule;
+use jsonrpsee::Methods;
 use jsonrpsee::core::RegisterMethodError;
 use jsonrpsee::server::middleware::http::{HostFilterLayer, ProxyGetRequestLayer};
 use jsonrpsee::server::middleware::rpc::RpcServiceBuilder;
 use jsonrpsee::server::{
-    BatchRequestConfig, HttpBody, HttpResponse, PingConfig, RandomStringIdProvider, ServerBuilder,
-    ServerConfig, ServerHandle,
+    BatchRequestConfig, ConnectionGuard, HttpBody, HttpResponse, PingConfig,
+    RandomStringIdProvider, ServerBuilder, ServerConfig, ServerHandle,
+    serve_with_graceful_shutdown, stop_channel,
 };
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
+use tower::Service;
+use tower::layer::util::{Identity, Stack};
 
 use crate::metrics::RpcMetrics;
 pub use backend::{
     Backend, BlockEvent, ChainReader, NodeStatus, PoolContent, SubmitError, SyncStatus, Verified,
 };
 use batch::BatchLayer;
+use calls::{Calls, Dispatch};
 pub(crate) use error::revert_reason;
+use http::{AdmissionLayer, Full, Port};
 use names::NamesLayer;
 use origin::OriginLayer;
 use table::{Api, Table};
+use workers::WorkersLayer;
+
+/// Between a request and its method, the first sees it first.
+type Layers =
+    RpcServiceBuilder<Stack<WorkersLayer, Stack<BatchLayer, Stack<NamesLayer, Identity>>>>;
 
 type Register = fn(&mut Table) -> Result<(), RegisterMethodError>;
 
@@ -164,31 +178,11 @@ pub async fn serve(
     config: RpcConfig,
     stop: CancellationToken,
 ) -> eyre::Result<RpcServer> {
-    let origins = OriginLayer::new(&config.origins);
-    let hosts = match &config.hosts {
-        Some(hosts) => HostFilterLayer::new(hosts.iter().map(String::as_str))
-            .wrap_err("rpc: a host that may call is no host")?,
-        None => HostFilterLayer::disable(),
-    };
-    let server_config = server_config(&config);
-    let request_timeout = config.request_timeout;
-    let batches = BatchLayer::new(backend.clone(), &config);
-    let (table, names) = table(backend, config)?;
-    let http = tower::ServiceBuilder::new()
-        .timeout(request_timeout)
-        .layer(origins.cors())
-        .map_response(error::crowded)
-        .layer(hosts)
-        .layer(origins)
-        .layer(ProxyGetRequestLayer::new([("/health", "rollup_health")])?)
-        .map_response(silence);
     listener.set_nonblocking(true)?;
-    let server = ServerBuilder::with_config(server_config)
-        .set_rpc_middleware(RpcServiceBuilder::new().layer(names).layer(batches))
-        .set_http_middleware(http)
-        .build_from_tcp(listener)?;
-    let local_addr = server.local_addr()?;
-    let handle = server.start(table.0);
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let local_addr = listener.local_addr()?;
+    let (port, handle) = port(backend, config, stop.clone())?;
+    tokio::spawn(Arc::new(port).accept(listener));
     let stopping = handle.clone();
     tokio::spawn(async move {
         tokio::select! {
@@ -199,18 +193,85 @@ pub async fn serve(
     Ok(RpcServer { local_addr, handle })
 }
 
-/// The methods that answer, and what is said of all others.
-fn table(backend: Arc<dyn Backend>, config: RpcConfig) -> eyre::Result<(Table, NamesLayer)> {
+/// What a connection needs. The handle completes when the port and all its connections are gone.
+fn port(
+    backend: Arc<dyn Backend>,
+    config: RpcConfig,
+    stop: CancellationToken,
+) -> eyre::Result<(Port<impl Dispatch>, ServerHandle)> {
+    let origins = OriginLayer::new(&config.origins);
+    let hosts = match &config.hosts {
+        Some(hosts) => HostFilterLayer::new(hosts.iter().map(String::as_str))
+            .wrap_err("rpc: a host that may call is no host")?,
+        None => HostFilterLayer::disable(),
+    };
+    let guard = ConnectionGuard::new(config.connections as usize);
+    config.metrics.admit(guard.clone());
+    let (most_body, most_calls) = (config.request_bytes as usize, config.batch as usize);
+    let (most_bytes, request_timeout) = (config.response_bytes as usize, config.request_timeout);
+    let server_config = server_config(&config);
+    let (methods, layers) = table(backend.clone(), config)?;
+    let dispatch = layers.service(Calls::new(methods.clone(), most_bytes));
+    let http = tower::ServiceBuilder::new()
+        .timeout(request_timeout)
+        .layer(origins.cors())
+        .map_response(error::crowded as fn(HttpResponse) -> HttpResponse)
+        .layer(hosts)
+        .layer(origins)
+        .layer(AdmissionLayer(guard.clone()))
+        .layer(ProxyGetRequestLayer::new([("/health", "rollup_health")])?)
+        .map_response(silence as fn(HttpResponse) -> HttpResponse);
+    let (stop_handle, handle) = stop_channel();
+    let builder = ServerBuilder::with_config(server_config)
+        .set_rpc_middleware(layers)
+        .set_http_middleware(http)
+        .to_service_builder();
+    // A service for each connection, because subscriptions are told apart by it.
+    let stopped = stop_handle.clone();
+    let service = Arc::new(move || builder.clone().build(methods.clone(), stop_handle.clone()));
+    let one = service.clone();
+    let full = Full {
+        serve: Box::new(move |io| {
+            let (service, stopped) = (service(), stopped.clone().shutdown());
+            Box::pin(async move {
+                if let Err(error) = serve_with_graceful_shutdown(io, service, stopped).await {
+                    tracing::debug!(target: "rpc", %error, "a connection failed");
+                }
+            })
+        }),
+        ask: Box::new(move |request| {
+            let mut service = one();
+            Box::pin(async move { service.call(request).await.ok() })
+        }),
+    };
+    let port = Port {
+        backend,
+        dispatch,
+        full,
+        guard,
+        most_body,
+        most_calls,
+        request_timeout,
+        stop,
+        openings: Mutex::default(),
+    };
+    Ok((port, handle))
+}
+
+/// The methods that answer, and the layers above them.
+fn table(backend: Arc<dyn Backend>, config: RpcConfig) -> eyre::Result<(Methods, Layers)> {
     let (enabled, off) = namespaces(&config.namespaces)?;
     let metrics = config.metrics.clone();
-    let mut table =
-        Table(RpcModule::new(Api::new(backend, config, enabled.clone())), metrics.clone());
+    let batches = BatchLayer::new(backend.clone(), &config);
+    let mut table = Table::new(Arc::new(Api::new(backend, config, enabled.clone())));
     for (_, register) in MODULES.iter().filter(|(name, _)| enabled.contains(name)) {
         register(&mut table)?;
     }
     let unknown = metrics.method(RpcMetrics::UNKNOWN);
-    let names = NamesLayer::new(table.0.method_names().collect(), off, unknown);
-    Ok((table, names))
+    let names = NamesLayer::new(table.module.method_names().collect(), off, unknown);
+    let workers = WorkersLayer::new(table.api().clone(), table.works);
+    let layers = RpcServiceBuilder::new().layer(names).layer(batches).layer(workers);
+    Ok((table.module.into(), layers))
 }
 
 /// The namespaces that answer, and those that do not, each once and in the order of the table.
@@ -239,7 +300,8 @@ fn server_config(config: &RpcConfig) -> ServerConfig {
     ServerConfig::builder()
         .max_request_body_size(config.request_bytes)
         .max_response_body_size(config.response_bytes)
-        .max_connections(config.connections)
+        // Counted by `AdmissionLayer`.
+        .max_connections(u32::MAX)
         .max_subscriptions_per_connection(config.subscriptions)
         .set_batch_request_config(BatchRequestConfig::Limit(config.batch))
         .set_first_request_timeout(Some(Duration::from_secs(10)))

@@ -1,57 +1,58 @@
-//! The JSON-RPC without a port: request bodies in, answers out, through the same table and limits.
+//! The JSON-RPC without a port: bodies or bytes in, answers out, through the same connection code,
+//! table and limits.
 
 use std::sync::Arc;
 
-use eyre::eyre;
+use eyre::{OptionExt, eyre};
 use futures::future::BoxFuture;
 use http_body_util::BodyExt;
-use jsonrpsee::server::middleware::rpc::RpcServiceBuilder;
-use jsonrpsee::server::{
-    HttpBody, HttpRequest, ServerBuilder, ServerHandle, StopHandle, stop_channel,
-};
-use tower::Service;
+use jsonrpsee::server::{HttpBody, HttpRequest, HttpResponse, ServerHandle};
+use tokio::io::{DuplexStream, duplex};
+use tokio_util::sync::CancellationToken;
 
-use super::batch::BatchLayer;
-use super::{Backend, RpcConfig, server_config, silence, table};
+use super::{Backend, RpcConfig, port};
 
-type Answer = BoxFuture<'static, eyre::Result<Vec<u8>>>;
+/// Bytes that either side of a connection may be ahead of the other.
+const AHEAD: usize = 64 << 10;
 
 /// Answers requests of this process.
 pub struct Portless {
-    answer: Box<dyn Fn(Vec<u8>) -> Answer + Send + Sync>,
+    ask: Box<dyn Fn(HttpRequest) -> BoxFuture<'static, Option<HttpResponse>> + Send + Sync>,
+    connect: Box<dyn Fn(DuplexStream) -> BoxFuture<'static, ()> + Send + Sync>,
     // The methods end with it.
     _handle: ServerHandle,
 }
 
 impl Portless {
-    /// The methods of a node. Hosts, origins and the time of a whole request are matters of a port.
+    /// The methods of a node.
     pub fn new(backend: Arc<dyn Backend>, config: RpcConfig) -> eyre::Result<Self> {
-        let server_config = server_config(&config);
-        let batches = BatchLayer::new(backend.clone(), &config);
-        let (table, names) = table(backend, config)?;
-        let (stop, handle): (StopHandle, ServerHandle) = stop_channel();
-        let service = ServerBuilder::with_config(server_config)
-            .set_http_middleware(tower::ServiceBuilder::new().map_response(silence))
-            .set_rpc_middleware(RpcServiceBuilder::new().layer(names).layer(batches))
-            .to_service_builder()
-            .build(table.0, stop);
-        let answer = move |body: Vec<u8>| -> Answer {
-            let mut service = service.clone();
-            Box::pin(async move {
-                let request = HttpRequest::post("/")
-                    .header("content-type", "application/json")
-                    .body(HttpBody::from(body))?;
-                let response = service.call(request).await.map_err(|error| eyre!("{error}"))?;
-                let body =
-                    response.into_body().collect().await.map_err(|error| eyre!("{error}"))?;
-                Ok(body.to_bytes().to_vec())
-            })
-        };
-        Ok(Self { answer: Box::new(answer), _handle: handle })
+        let (port, handle) = port(backend, config, CancellationToken::new())?;
+        let port = Arc::new(port);
+        let whole = port.clone();
+        let ask = Box::new(move |request| (whole.full.ask)(request));
+        let connect = Box::new(move |io| -> BoxFuture<'static, ()> {
+            let port = port.clone();
+            Box::pin(async move { port.connection(io).await })
+        });
+        Ok(Self { ask, connect, _handle: handle })
     }
 
-    /// The answer to the body of one request; empty if there is none to give.
+    /// The whole server's answer to the body of one request to `localhost`; empty if there is none
+    /// to give.
     pub async fn answer(&self, body: Vec<u8>) -> eyre::Result<Vec<u8>> {
-        (self.answer)(body).await
+        let request = HttpRequest::post("/")
+            .header("host", "localhost")
+            .header("content-type", "application/json")
+            .body(HttpBody::from(body))?;
+        let response = (self.ask)(request).await.ok_or_eyre("the request timed out")?;
+        let body = response.into_body().collect().await.map_err(|error| eyre!("{error}"))?;
+        Ok(body.to_bytes().to_vec())
+    }
+
+    /// A client's end of a new connection. Needs the runtime of the node.
+    pub fn connect(&self) -> DuplexStream {
+        let (client, server) = duplex(AHEAD);
+        tokio::spawn((self.connect)(server));
+        client
     }
 }

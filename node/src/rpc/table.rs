@@ -1,11 +1,13 @@
 //! How a namespace registers its methods, and how their parameters are read.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use futures::FutureExt;
 use jsonrpsee::core::RegisterMethodError;
 use jsonrpsee::types::Params;
-use jsonrpsee::{Extensions, RpcModule};
+use jsonrpsee::{Extensions, IntoResponse, MethodCallback, MethodResponse, RpcModule};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -17,7 +19,8 @@ use super::backend::Backend;
 use super::error::{RpcError, RpcResult};
 use super::eth_filters::Filters;
 use super::metalayer::Outboxes;
-use crate::metrics::{MethodMetrics, Outcome, RpcMetrics};
+use super::workers::{self, Waiting, Work};
+use crate::metrics::{MethodMetrics, Outcome};
 
 /// What every method can reach.
 pub(crate) struct Api {
@@ -31,7 +34,8 @@ pub(crate) struct Api {
     pub(crate) filters: Filters,
     /// Outbox trees read so far.
     pub(crate) outboxes: Outboxes,
-    workers: Arc<Semaphore>,
+    /// One for each worker.
+    pub(crate) workers: Arc<Semaphore>,
 }
 
 impl Api {
@@ -77,10 +81,26 @@ impl Api {
     }
 }
 
-/// The methods of the server, while namespaces add theirs, and what counts their calls.
-pub(crate) struct Table(pub(crate) RpcModule<Api>, pub(crate) Arc<RpcMetrics>);
+/// The methods of the server, while namespaces add theirs.
+pub(crate) struct Table {
+    /// All methods.
+    pub(crate) module: RpcModule<Api>,
+    /// Those that need a worker.
+    pub(crate) works: HashMap<&'static str, Work>,
+    api: Arc<Api>,
+}
 
 impl Table {
+    pub(crate) fn new(api: Arc<Api>) -> Self {
+        let module = RpcModule::from_arc(api.clone());
+        Self { module, works: HashMap::new(), api }
+    }
+
+    /// What the methods reach.
+    pub(crate) fn api(&self) -> &Arc<Api> {
+        &self.api
+    }
+
     /// A method that answers from memory or with a few reads.
     pub(crate) fn quick<R, F>(
         &mut self,
@@ -92,8 +112,7 @@ impl Table {
         F: Fn(&Api, &Args) -> RpcResult<R> + Send + Sync + 'static,
     {
         let calls = self.calls(name);
-        self.0.register_method(name, move |params, api: &Api, request: &Extensions| {
-            api.config.metrics.see(request);
+        self.module.register_method(name, move |params, api: &Api, _: &Extensions| {
             let call = api.config.metrics.begin(&calls);
             let result = Args::new(&params).and_then(|args| run(api, &args));
             call.end(outcome(&result));
@@ -102,7 +121,7 @@ impl Table {
         Ok(())
     }
 
-    /// A method that executes code or reads much: see [`Api::heavy`].
+    /// A method that executes code or reads much: on a worker, see [`workers::run`].
     pub(crate) fn heavy<R, F>(
         &mut self,
         name: &'static str,
@@ -112,9 +131,22 @@ impl Table {
         R: Serialize + Clone + Send + 'static,
         F: Fn(&Api, &Args, Instant) -> RpcResult<R> + Copy + Send + Sync + 'static,
     {
-        self.waiting(name, move |api, args| {
-            api.heavy(move |api, deadline| run(api, &args, deadline))
-        })
+        let calls = self.calls(name);
+        let work: Work = Arc::new(move |api, params, id, deadline, most_bytes| {
+            let call = api.config.metrics.begin(&calls);
+            let result = Args::new(params).and_then(|args| run(api, &args, deadline));
+            call.end(outcome(&result));
+            MethodResponse::response(id, result.into_response(), most_bytes)
+        });
+        self.works.insert(name, work.clone());
+        let api = self.api.clone();
+        let one = MethodCallback::Async(Arc::new(move |id, params, _, most_bytes, _| {
+            let (api, work) = (api.clone(), work.clone());
+            async move { workers::one(&api, Waiting { work, id, params }, most_bytes).await }
+                .boxed()
+        }));
+        self.module.verify_and_insert(name, one)?;
+        Ok(())
     }
 
     /// A method that waits for something.
@@ -129,11 +161,10 @@ impl Table {
         Fut: Future<Output = RpcResult<R>> + Send,
     {
         let calls = self.calls(name);
-        self.0.register_async_method(name, move |params, api: Arc<Api>, request| {
+        self.module.register_async_method(name, move |params, api: Arc<Api>, _| {
             let calls = calls.clone();
             async move {
                 let metrics = api.config.metrics.clone();
-                metrics.see(&request);
                 let call = metrics.begin(&calls);
                 let result = match Args::new(&params) {
                     Ok(args) => run(api, args).await,
@@ -148,7 +179,7 @@ impl Table {
 
     /// Counters of a method.
     fn calls(&self, name: &'static str) -> Arc<MethodMetrics> {
-        self.1.method(name)
+        self.api.config.metrics.method(name)
     }
 }
 

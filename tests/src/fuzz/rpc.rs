@@ -27,9 +27,14 @@ static SERVER: LazyLock<Portless> = LazyLock::new(|| {
     Portless::new(lab::node().clone(), config).expect("the table of methods is right")
 });
 
+/// The JSON-RPC under test.
+pub(super) fn server() -> &'static Portless {
+    &SERVER
+}
+
 /// The body of one HTTP request.
 pub(super) fn request(bytes: &[u8]) {
-    let server = &*SERVER;
+    let server = server();
     let answer = lab::lab().runtime.block_on(server.answer(bytes.to_vec()));
     let answer = answer.expect("a request is always answered");
     assert!(answer.len() <= 2 * MOST as usize, "{} bytes of answer", answer.len());

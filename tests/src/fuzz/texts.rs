@@ -230,6 +230,27 @@ pub(super) const DA: &[&str] = &[
     "\\ud800",
 ];
 
+/// Of HTTP, as far as JSON-RPC needs it.
+pub(super) const HTTP: &[&str] = &[
+    "POST / HTTP/1.1\r\n",
+    "GET /health HTTP/1.1\r\n",
+    "OPTIONS",
+    "HTTP/1.0",
+    "\r\n",
+    "\r\n\r\n",
+    "Host: localhost\r\n",
+    "Content-Type: application/json\r\n",
+    "Content-Length: ",
+    "Transfer-Encoding: chunked\r\n",
+    "Connection: close\r\n",
+    "Connection: keep-alive\r\n",
+    "Connection: Upgrade\r\n",
+    "Upgrade: websocket\r\n",
+    "Expect: 100-continue\r\n",
+    "Origin: null\r\n",
+    "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"eth_chainId\"}",
+];
+
 /// Of JSON-RPC.
 pub(super) const RPC: &[&str] = &[
     "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"",

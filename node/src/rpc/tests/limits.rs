@@ -190,6 +190,56 @@ async fn subscriptions_and_filters_up_to_their_limits() {
 }
 
 #[tokio::test]
+#[expect(clippy::await_holding_lock, reason = "the worker waits for it, this thread does not")]
+async fn a_slow_call_of_a_batch_delays_the_others_and_does_not_fail_them() {
+    let config =
+        RpcConfig { workers: 2, call_timeout: Duration::from_millis(50), ..RpcConfig::default() };
+    let world = World::new(config).await;
+    let call = |id: u64, input: &str| {
+        let params = json!([{ "to": CONTRACT, "input": input }]);
+        json!({ "jsonrpc": "2.0", "id": id, "method": "eth_call", "params": params })
+    };
+    let number = json!({ "jsonrpc": "2.0", "id": 4, "method": "eth_blockNumber" });
+    let nothing = json!({ "jsonrpc": "2.0", "id": 6, "method": "eth_nothing" });
+    let notified = json!({ "jsonrpc": "2.0", "method": "eth_call", "params": [{}] });
+    let batch = json!([
+        call(1, "0x05"),
+        call(2, "0x0a"),
+        call(3, "0x05"),
+        number,
+        notified,
+        call(5, "0x05"),
+        nothing,
+    ]);
+    let quick = world.call("eth_call", json!([{ "to": CONTRACT, "input": "0x05" }])).await;
+    assert!(quick.is_string(), "{quick}");
+    let gate = world.node.gate.clone();
+    let held = gate.lock();
+    let answers = world.post(&batch.to_string()).await;
+    drop(held);
+    let answers = answers.as_array().unwrap();
+    let ids: Vec<u64> = answers.iter().map(|answer| answer["id"].as_u64().unwrap()).collect();
+    assert_eq!(ids, [1, 2, 3, 4, 5, 6]);
+    for at in [0, 2, 4] {
+        assert_eq!(answers[at]["result"], quick);
+    }
+    assert_eq!(answers[1]["error"]["message"], "execution aborted (timeout = 0.05s)");
+    assert_eq!(answers[3]["result"], "0x3");
+    assert_eq!(answers[5]["error"]["code"], -32601);
+}
+
+#[tokio::test]
+async fn a_batch_of_calls_is_cut_off_at_the_longest_answer() {
+    let world = World::new(RpcConfig { response_bytes: 4000, ..RpcConfig::default() }).await;
+    let call = json!({
+        "jsonrpc": "2.0", "id": 1, "method": "eth_getBlockReceipts", "params": ["0x2"],
+    });
+    assert!(world.post(&json!([call]).to_string()).await[0]["result"].is_array());
+    let answer = world.post(&Value::Array(vec![call; 50]).to_string()).await;
+    assert_eq!(answer["error"]["code"], -32011, "{answer}");
+}
+
+#[tokio::test]
 async fn overrides_and_gas_are_capped() {
     let world = World::new(RpcConfig { call_gas: 40_000, ..RpcConfig::default() }).await;
     let call = json!({ "to": CONTRACT, "input": "0x05", "gas": "0xffffffffff" });

@@ -3,6 +3,7 @@
 mod errors;
 pub(crate) mod fake;
 mod fake_vm;
+mod http;
 mod limits;
 mod methods;
 mod objects;

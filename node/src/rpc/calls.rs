@@ -1,0 +1,171 @@
+//! From the body of a request to its answer: what lies below the layers of dispatch, without a
+//! server around it.
+
+use std::future::ready;
+
+use futures::future::Either;
+use jsonrpsee::core::server::helpers::prepare_error;
+use jsonrpsee::server::middleware::rpc::{
+    Batch, BatchEntry, BatchEntryErr, Notification, Request, RpcServiceT,
+};
+use jsonrpsee::types::error::reject_too_big_batch_request;
+use jsonrpsee::types::{ErrorCode, ErrorObject, Id, InvalidRequest, Params};
+use jsonrpsee::{
+    BatchResponseBuilder, ConnectionId, Extensions, MethodCallback, MethodResponse, Methods,
+};
+use serde_json::value::RawValue;
+
+/// A layer of dispatch, or all of them.
+pub(crate) trait Dispatch:
+    RpcServiceT<
+        MethodResponse = MethodResponse,
+        NotificationResponse = MethodResponse,
+        BatchResponse = MethodResponse,
+    > + Clone
+    + Send
+    + Sync
+    + 'static
+{
+}
+
+impl<S> Dispatch for S where
+    S: RpcServiceT<
+            MethodResponse = MethodResponse,
+            NotificationResponse = MethodResponse,
+            BatchResponse = MethodResponse,
+        > + Clone
+        + Send
+        + Sync
+        + 'static
+{
+}
+
+/// Calls the methods of a table. Subscriptions need a connection that stays: they are refused.
+#[derive(Clone)]
+pub(crate) struct Calls {
+    methods: Methods,
+    most_bytes: usize,
+}
+
+impl Calls {
+    /// `most_bytes` is the largest answer, of a whole batch, too.
+    pub(crate) fn new(methods: Methods, most_bytes: usize) -> Self {
+        Self { methods, most_bytes }
+    }
+}
+
+impl RpcServiceT for Calls {
+    type MethodResponse = MethodResponse;
+    type NotificationResponse = MethodResponse;
+    type BatchResponse = MethodResponse;
+
+    fn call<'a>(
+        &self,
+        request: Request<'a>,
+    ) -> impl Future<Output = Self::MethodResponse> + Send + 'a {
+        let Request { id, method, params, .. } = request;
+        let params = Params::new(params.as_ref().map(|params| params.get()));
+        let refused = match self.methods.method(&method) {
+            Some(MethodCallback::Sync(call)) => {
+                let answer = call(id, params, self.most_bytes, Extensions::new());
+                return Either::Right(ready(answer));
+            }
+            Some(MethodCallback::Async(call)) => {
+                let (id, params) = (id.into_owned(), params.into_owned());
+                let connection = ConnectionId(0);
+                let answer = call(id, params, connection, self.most_bytes, Extensions::new());
+                return Either::Left(answer);
+            }
+            Some(MethodCallback::Subscription(_) | MethodCallback::Unsubscription(_)) => {
+                ErrorCode::InternalError
+            }
+            None => ErrorCode::MethodNotFound,
+        };
+        Either::Right(ready(MethodResponse::error(id, ErrorObject::from(refused))))
+    }
+
+    fn batch<'a>(&self, batch: Batch<'a>) -> impl Future<Output = Self::BatchResponse> + Send + 'a {
+        let (calls, most_bytes) = (self.clone(), self.most_bytes);
+        async move {
+            let mut answers = BatchResponseBuilder::new_with_limit(most_bytes);
+            let mut notified = false;
+            for entry in batch {
+                let answer = match entry {
+                    Ok(BatchEntry::Call(request)) => calls.call(request).await,
+                    Ok(BatchEntry::Notification(_)) => {
+                        notified = true;
+                        continue;
+                    }
+                    Err(refused) => {
+                        let (error, id) = refused.into_parts();
+                        MethodResponse::error(id, error)
+                    }
+                };
+                if let Err(too_large) = answers.append(answer) {
+                    return too_large;
+                }
+            }
+            if answers.is_empty() && notified {
+                return MethodResponse::notification();
+            }
+            MethodResponse::from_batch(answers.finish())
+        }
+    }
+
+    fn notification<'a>(
+        &self,
+        _: Notification<'a>,
+    ) -> impl Future<Output = Self::NotificationResponse> + Send + 'a {
+        ready(MethodResponse::notification())
+    }
+}
+
+/// Answers a body that opens with `{` or `[`. What it answers to a notification is not sent.
+pub(crate) async fn answer(
+    dispatch: &impl Dispatch,
+    body: &[u8],
+    most_calls: usize,
+) -> MethodResponse {
+    if body.first() == Some(&b'[') {
+        return batch(dispatch, body, most_calls).await;
+    }
+    if let Ok(request) = serde_json::from_slice(body) {
+        return dispatch.call(request).await;
+    }
+    if let Ok(notification) = serde_json::from_slice::<Notification<'_>>(body) {
+        return dispatch.notification(notification).await;
+    }
+    let (id, code) = prepare_error(body);
+    MethodResponse::error(id, ErrorObject::from(code))
+}
+
+async fn batch(dispatch: &impl Dispatch, body: &[u8], most_calls: usize) -> MethodResponse {
+    let Some(entries) = std::str::from_utf8(body).ok().and_then(entries) else {
+        return MethodResponse::error(Id::Null, ErrorCode::ParseError);
+    };
+    if entries.len() > most_calls {
+        return MethodResponse::error(Id::Null, reject_too_big_batch_request(most_calls));
+    }
+    dispatch.batch(Batch::from(entries)).await
+}
+
+/// The entries of a batch; `None` if it is no list.
+fn entries(text: &str) -> Option<Vec<Result<BatchEntry<'_>, BatchEntryErr<'_>>>> {
+    // Most batches are calls and nothing else; those are read in one go.
+    if let Ok(calls) = serde_json::from_str::<Vec<Request<'_>>>(text) {
+        return Some(calls.into_iter().map(|call| Ok(BatchEntry::Call(call))).collect());
+    }
+    let entries = serde_json::from_str::<Vec<&RawValue>>(text).ok()?;
+    Some(entries.into_iter().map(|raw| entry(raw.get())).collect())
+}
+
+fn entry(text: &str) -> Result<BatchEntry<'_>, BatchEntryErr<'_>> {
+    if let Ok(request) = serde_json::from_str(text) {
+        return Ok(BatchEntry::Call(request));
+    }
+    if let Ok(notification) = serde_json::from_str(text) {
+        return Ok(BatchEntry::Notification(notification));
+    }
+    let id = serde_json::from_str(text).map_or(Id::Null, |InvalidRequest { id }| id);
+    Err(BatchEntryErr::new(id, ErrorCode::InvalidRequest.into()))
+}
