@@ -115,7 +115,9 @@ impl Fields<'_> {
         );
         put_string(payload, self.r);
         put_string(payload, self.s);
-        let mut out = Vec::with_capacity(payload.len() + 6);
+        // Exactly: `Bytes` takes over a vector that is full without another allocation.
+        let digits = if payload.len() < 56 { 0 } else { digits_of(payload.len()) };
+        let mut out = Vec::with_capacity(usize::from(typed) + 1 + digits + payload.len());
         if typed {
             out.push(self.kind);
         }
@@ -206,6 +208,11 @@ fn put_string(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
+/// Bytes of a length without leading zeros.
+fn digits_of(length: usize) -> usize {
+    (usize::BITS - length.leading_zeros()).div_ceil(8) as usize
+}
+
 fn put_header(out: &mut Vec<u8>, base: u8, length: usize) {
     if length < 56 {
         return out.push(base + length as u8);
@@ -228,7 +235,8 @@ mod tests {
         for raw in assorted() {
             let whole = split(&raw);
             if let Some(fields) = whole {
-                assert_eq!(fields.join(&mut room), raw);
+                let joined = fields.join(&mut room);
+                assert_eq!((&joined[..], joined.capacity()), (&raw[..], raw.len()));
                 taken += 1;
             }
             // With any byte changed, too, and cut anywhere.

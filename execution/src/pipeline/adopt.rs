@@ -38,6 +38,7 @@ impl Pipeline {
             newest = layer.id();
             layers.push((layer, seal.clone()));
         }
+        let _timer = self.core.rules.metrics.commit.timer();
         crash::point("adopt.before");
         let mut ends = Vec::with_capacity(layers.len());
         for (layer, seal) in &layers {

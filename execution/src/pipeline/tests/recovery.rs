@@ -68,6 +68,45 @@ fn what_was_final_is_final_after_the_power_was_cut() {
     }
 }
 
+#[test]
+fn adopted_blocks_are_durable_together_and_seen_only_then() {
+    let dir = TempDir::new().unwrap();
+    let maker = open(&dir);
+    let blocks: Vec<_> = (0..5).map(|nonce| grow(&maker, &[transfer(0, nonce, BOB, 1)])).collect();
+    let whole = ids(&maker);
+    let seal = |at: usize| Seal { view: 0, proof: vec![at as u8].into() };
+    let plans = |from: usize| -> Vec<_> {
+        let blocks = blocks.iter().enumerate().skip(from);
+        blocks.map(|(at, block)| (block.plan.clone(), Some(seal(at)))).collect()
+    };
+    for seed in 0..6 {
+        let on = |disk: &Faulty| PipelineConfig {
+            datadir: disk.folder("/datadir"),
+            ..config(Path::new(""))
+        };
+        let disk = Faulty::in_step(seed);
+        let (pipeline, _) = Pipeline::open(on(&disk)).unwrap();
+        // On a block that is executed and not the newest: nothing happens.
+        pipeline.execute(blocks[0].plan.clone()).unwrap();
+        assert!(matches!(pipeline.adopt(plans(1)), Err(ExecutionError::Unknown(_))));
+        assert_eq!(pipeline.snapshot().latest().number, 0);
+        disk.record();
+        let adopted = pipeline.adopt(plans(0)).unwrap();
+        assert!(adopted.iter().map(|block| block.hash).eq(blocks.iter().map(|block| block.hash)));
+        assert_eq!(ids(&pipeline), whole);
+        for op in 0..=disk.ops() {
+            let Some(found) = disk.cut_at(op, seed) else { continue };
+            let (pipeline, _) = Pipeline::open(on(&found)).unwrap();
+            assert!(whole.starts_with(&ids(&pipeline)), "seed {seed}, operation {op}");
+        }
+        let found = disk.after_cut(seed);
+        drop(pipeline);
+        let (pipeline, _) = Pipeline::open(on(&found)).unwrap();
+        assert_eq!(ids(&pipeline), whole, "seed {seed}");
+        assert_eq!(pipeline.snapshot().seal(3).unwrap(), Some(seal(2)));
+    }
+}
+
 fn copy_dir(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
