@@ -148,11 +148,6 @@ impl Node {
         Ok(Self { process, rpc, dir })
     }
 
-    /// Where everything of it lies.
-    pub fn dir(&self) -> &Path {
-        self.dir.path()
-    }
-
     /// Its store and log.
     pub fn datadir(&self) -> PathBuf {
         self.dir.path().join("data")

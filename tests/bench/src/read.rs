@@ -26,8 +26,6 @@ pub struct Reads {
 /// What came of them.
 #[derive(Debug, Clone)]
 pub struct ReadOutcome {
-    /// Requests that were answered.
-    pub requests: u64,
     /// Calls a second.
     pub per_second: f64,
     /// Microseconds of a request.
@@ -103,7 +101,6 @@ async fn drive(
     }
     let (took, count) = (started.elapsed().as_secs_f64(), latency.len());
     Ok(ReadOutcome {
-        requests: count,
         per_second: (count * calls as u64) as f64 / took,
         generator_us: (thread_cpu() - cpu).as_secs_f64() * 1e6 / count as f64,
         latency,

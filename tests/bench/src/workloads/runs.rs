@@ -41,6 +41,11 @@ impl Run {
         self.outcome.per_second()
     }
 
+    /// Transactions a second that were answered, whether included or not yet.
+    pub fn answered_per_second(&self) -> f64 {
+        self.outcome.included as f64 / self.outcome.answered_in.as_secs_f64()
+    }
+
     /// Microseconds of the server's CPU time a transaction.
     pub fn server_us(&self) -> f64 {
         self.server_cpu.as_secs_f64() * 1e6 / self.outcome.included as f64
@@ -134,14 +139,20 @@ pub fn column(rounds: &[Vec<Run>], who: usize, value: impl Fn(&Run) -> f64) -> V
 /// The rows and curves that every load has.
 pub fn tell(section: &mut Section, what: &str, whom: &[Who], rounds: &[Vec<Run>]) {
     for (index, who) in whom.iter().enumerate() {
-        let name = who.name();
-        let row = |value: fn(&Run) -> f64| column(rounds, index, value);
-        section.row(Row::new(format!("{what}: {name}"), "tx/s", row(Run::per_second)));
-        section.row(Row::new(
-            format!("{what}: {name}, CPU time of the server"),
-            "us/tx",
-            row(Run::server_us),
-        ));
+        let name = format!("{what}: {}", who.name());
+        let row = |more: &str, unit: &str, value: fn(&Run) -> f64| {
+            Row::new(format!("{name}{more}"), unit, column(rounds, index, value))
+        };
+        section.row(row("", "tx/s", Run::per_second));
+        if *who != Who::Limit {
+            section.row(row(", answered", "tx/s", Run::answered_per_second));
+            section.row(row(", resident memory", "MB", |run| run.rss as f64 / 1e6));
+        }
+        section.row(row(", CPU time of the server", "us/tx", Run::server_us));
+        let refused: u64 = rounds.iter().map(|runs| runs[index].outcome.refused).sum();
+        if refused > 0 {
+            section.note(format!("{name}: {refused} refusals for want of room, each sent again"));
+        }
     }
     let generator = |run: &Run| run.outcome.generator_us();
     section.row(Row::new(
@@ -149,10 +160,6 @@ pub fn tell(section: &mut Section, what: &str, whom: &[Who], rounds: &[Vec<Run>]
         "us/tx",
         column(rounds, 0, generator),
     ));
-    let refused: u64 = rounds.iter().flatten().map(|run| run.outcome.refused).sum();
-    if refused > 0 {
-        section.note(format!("{what}: {refused} refusals for want of room, each sent again"));
-    }
     // One round stands for all: distributions are not averaged.
     let Some(runs) = rounds.first() else { return };
     for (run, who) in runs.iter().zip(whom) {
