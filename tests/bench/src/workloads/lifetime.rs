@@ -226,7 +226,7 @@ fn on_disk(node: &Node) -> eyre::Result<(f64, f64)> {
     Ok((log as f64, (node.disk_bytes()? - log) as f64))
 }
 
-/// The workload `lifetime`: cold starts, memory and disk on one chain.
+/// The workload `w9-lifetime`: cold starts, memory and disk on one chain.
 pub fn run(bench: &Bench, section: &mut Section) -> eyre::Result<()> {
     section.title =
         "A node's life: cold starts, memory under load, disk for each transaction".into();
