@@ -26,6 +26,11 @@ bench *ARGS:
 stages *ARGS:
     cargo bench -p causeway-bench --bench stages -- {{ARGS}}
 
+# A picture of where a running node spends its time: `just flamegraph PID 15`. Needs perf and inferno; see docs/performance.md.
+flamegraph PID SECONDS="15":
+    perf record -e cpu-clock -F 997 --call-graph dwarf,16384 -p {{PID}} -o target/perf.data -- sleep {{SECONDS}}
+    perf script --no-inline -i target/perf.data | inferno-collapse-perf | inferno-flamegraph > target/flamegraph.svg
+
 # Writes golden vectors anew; read the diff before you commit it.
 bless:
     CAUSEWAY_BLESS=1 cargo test --workspace vectors

@@ -3,7 +3,8 @@
 use alloy_primitives::{B256, Bytes, keccak256};
 use alloy_rlp::{RlpDecodable, RlpEncodable};
 
-use crate::block::{BlockBody, Claim};
+use crate::block::{BlockBody, Claim, ForcedCut, Origin};
+use crate::posted::PostedSpan;
 use crate::seal::Seal;
 
 /// A DA block by height and hash.
@@ -15,6 +16,38 @@ pub struct DaRef {
     pub hash: B256,
 }
 
+/// A block, as far as the claim of its child depends on it.
+#[derive(Debug, Clone, PartialEq, Eq, RlpEncodable, RlpDecodable)]
+#[rlp(trailing)]
+pub struct Tip {
+    /// Claim hash.
+    pub claim: B256,
+    /// Block number.
+    pub number: u64,
+    /// Time, ms.
+    pub time_ms: u64,
+    /// Term.
+    pub term: u64,
+    /// Forced lane.
+    pub cut: ForcedCut,
+    /// Parent chain block, if it has one.
+    pub origin: Option<Origin>,
+}
+
+impl Tip {
+    /// The tip that a claim makes.
+    pub fn of(claim: &Claim) -> Self {
+        Self {
+            claim: claim.hash(),
+            number: claim.number,
+            time_ms: claim.time_ms,
+            term: claim.term,
+            cut: claim.cut,
+            origin: claim.origin,
+        }
+    }
+}
+
 /// One block of a span: its claim and what the claim commits to.
 #[derive(Debug, Clone, PartialEq, Eq, RlpEncodable, RlpDecodable)]
 pub struct SpanBlock {
@@ -24,13 +57,16 @@ pub struct SpanBlock {
     pub body: BlockBody,
 }
 
-/// Consecutive claims posted together, with one seal over the last.
+/// Consecutive claims to be posted together, with one seal over the last. What a reader gets of it
+/// is a [`PostedSpan`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Span {
     /// Chain identity: a span of another chain is dropped.
     pub identity: B256,
     /// Rules hash of the poster: an alarm, never a rule.
     pub rules_hash: B256,
+    /// The block below the first.
+    pub parent: Tip,
     /// At least one block, each the parent of the next.
     pub blocks: Vec<SpanBlock>,
     /// Seal over the last claim.
@@ -71,7 +107,7 @@ pub struct DaEntry {
     /// Own time of the DA block, in ms.
     pub time_ms: u64,
     /// Spans in DA order.
-    pub spans: Vec<Span>,
+    pub spans: Vec<PostedSpan>,
     /// Forced bytes in DA order.
     pub forced: Vec<Bytes>,
 }

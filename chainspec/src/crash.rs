@@ -50,6 +50,9 @@ pub const POINTS: &[&str] = &[
     "commit.before",
     "commit.durable",
     "commit.visible",
+    // Blocks that DA ordered, some at once; each is visible as above.
+    "adopt.before",
+    "adopt.durable",
     "heads.before",
     "heads.after",
     "feed.sent",

@@ -13,6 +13,7 @@ pub mod merkle;
 pub mod message;
 pub mod metalayer;
 pub mod plan;
+pub mod posted;
 pub mod seal;
 pub mod spec;
 pub mod state;
@@ -20,7 +21,7 @@ pub mod tx;
 #[cfg(test)]
 mod vectors;
 
-pub use batch::{DaEntry, DaRef, ForcedEntry, Span, SpanBlock};
+pub use batch::{DaEntry, DaRef, ForcedEntry, Span, SpanBlock, Tip};
 pub use block::{
     AbandonReason, Anchor, Block, BlockBody, Claim, ForcedCut, LanePosition, Origin, Receipt,
     SealedBlock, Takeover,
@@ -33,6 +34,7 @@ pub use plan::{
     BlockEnv, BlockPlan, CallOutcome, Closed, NO_BLOBS, SystemBlock, SystemCall, SystemModule,
     SystemState,
 };
+pub use posted::{PostedBlock, PostedSpan};
 pub use seal::{Seal, SealContext, SealTuple};
 pub use spec::{ChainSpec, Fork};
 pub use state::{Account, AccountDiff, StateDiff, StateError, StateReader};

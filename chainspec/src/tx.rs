@@ -55,8 +55,16 @@ pub enum TxError {
     Signature,
 }
 
-impl Tx {
-    /// Decodes a signed transaction and recovers its sender (about 50 microseconds).
+/// A transaction that was decoded and hashed (about a microsecond); what it would cost to recover
+/// its sender is not spent yet.
+#[derive(Debug, Clone)]
+pub struct Unrecovered {
+    raw: Bytes,
+    hash: B256,
+    envelope: TxEnvelope,
+}
+
+impl Unrecovered {
     /// Trailing bytes, blob transactions, unsigned (0x7E, 0x7D) types and messages to the protocol
     /// (0x7C) are errors.
     pub fn decode(raw: Bytes) -> Result<Self, TxError> {
@@ -71,8 +79,31 @@ impl Tx {
         }
         let envelope =
             TxEnvelope::decode_2718_exact(raw.as_ref()).map_err(|_| TxError::Encoding)?;
-        let sender = envelope.recover_signer().map_err(|_| TxError::Signature)?;
-        Ok(Self { hash: keccak256(&raw), raw, sender, envelope })
+        Ok(Self { hash: keccak256(&raw), raw, envelope })
+    }
+
+    /// Keccak-256 of its bytes.
+    pub fn hash(&self) -> B256 {
+        self.hash
+    }
+
+    /// The decoded envelope.
+    pub fn envelope(&self) -> &TxEnvelope {
+        &self.envelope
+    }
+
+    /// Recovers the sender (about 50 microseconds).
+    pub fn recover(self) -> Result<Tx, TxError> {
+        let sender = self.envelope.recover_signer().map_err(|_| TxError::Signature)?;
+        let Self { raw, hash, envelope } = self;
+        Ok(Tx { raw, hash, sender, envelope })
+    }
+}
+
+impl Tx {
+    /// Decodes a signed transaction and recovers its sender: see [`Unrecovered`].
+    pub fn decode(raw: Bytes) -> Result<Self, TxError> {
+        Unrecovered::decode(raw)?.recover()
     }
 
     /// Decodes a signed transaction of another chain, of any fork: blob transactions too, and

@@ -3,9 +3,10 @@
 use alloy_primitives::B256;
 use alloy_rlp::{RlpDecodable, RlpEncodable};
 use causeway_chainspec::block::concat_hash;
+use causeway_chainspec::posted::Tag;
 use causeway_chainspec::{
-    BlockBody, ChainSpec, Claim, DaEntry, DaRef, ForcedCut, ForcedEntry, Seal, SealContext, Span,
-    StateError,
+    BlockBody, ChainSpec, Claim, DaEntry, DaRef, ForcedCut, ForcedEntry, PostedSpan, Seal,
+    SealContext, StateError,
 };
 
 use crate::SealError;
@@ -86,10 +87,10 @@ pub enum Dropped {
     #[error("span up to block {0} is safe already")]
     Known(u64),
     /// Neither the span's first parent nor one of its claims is the safe head.
-    #[error("span on {first_parent} does not connect to the safe head {safe}")]
+    #[error("span on {first_parent}.. does not connect to the safe head {safe}")]
     Unconnected {
-        /// Parent of its first claim.
-        first_parent: B256,
+        /// First bytes of its first claim's parent.
+        first_parent: Tag,
         /// Claim hash of the safe head.
         safe: B256,
     },
@@ -206,45 +207,59 @@ struct Deriver<'a> {
 
 impl Deriver<'_> {
     /// Takes the claims of a span that follow the tip; says why it stopped short of the last.
-    fn span(&mut self, span: &Span) -> Result<Option<Dropped>, StateError> {
+    fn span(&mut self, span: &PostedSpan) -> Result<Option<Dropped>, StateError> {
         if span.identity != self.rules.identity {
             return Ok(Some(Dropped::Foreign(span.identity)));
         }
-        let (Some(first), Some(last)) = (span.blocks.first(), span.blocks.last()) else {
+        if span.blocks.is_empty() {
             return Ok(Some(Dropped::Empty));
+        }
+        let safe = self.tip.claim;
+        let unconnected = Dropped::Unconnected { first_parent: span.parent, safe };
+        let Some(claims) = self.claims(span)? else { return Ok(Some(unconnected)) };
+        let start = match claims.iter().position(|(hash, _)| *hash == safe) {
+            Some(index) => index + 1,
+            None if claims[0].1.parent == safe => 0,
+            None => return Ok(Some(unconnected)),
         };
-        let start = if first.claim.parent == self.tip.claim {
-            0
-        } else {
-            let safe = self.tip.claim;
-            match span.blocks.iter().position(|block| block.claim.hash() == safe) {
-                Some(index) => index + 1,
-                None => {
-                    let first_parent = first.claim.parent;
-                    return Ok(Some(Dropped::Unconnected { first_parent, safe }));
-                }
-            }
-        };
-        let number = last.claim.number;
-        if start == span.blocks.len() {
+        let last = &claims[claims.len() - 1].1;
+        let number = last.number;
+        if start == claims.len() {
             return Ok(Some(Dropped::Known(number)));
         }
-        if let Err(error) = (self.verify_seal)(&self.context, &last.claim, &span.seal) {
+        if let Err(error) = (self.verify_seal)(&self.context, last, &span.seal) {
             return Ok(Some(Dropped::Seal { number, error }));
         }
-        for (index, block) in span.blocks.iter().enumerate().skip(start) {
-            let run = match self.rules.check(&self.tip, &self.lane, &block.claim, &block.body) {
+        let all = claims.len();
+        for (index, (_, claim)) in claims.into_iter().enumerate().skip(start) {
+            let body = &span.blocks[index].body;
+            let run = match self.rules.check(&self.tip, &self.lane, &claim, body) {
                 Ok(run) => run,
                 Err(RuleError::Claim(error)) => {
-                    return Ok(Some(Dropped::Claim { number: block.claim.number, error }));
+                    return Ok(Some(Dropped::Claim { number: claim.number, error }));
                 }
                 Err(RuleError::History(error)) => return Err(error),
             };
-            let seal = (index + 1 == span.blocks.len()).then(|| span.seal.clone());
-            let (claim, body) = (block.claim.clone(), block.body.clone());
-            self.step(claim, body, run.entries, seal, false);
+            let seal = (index + 1 == all).then(|| span.seal.clone());
+            self.step(claim, body.clone(), run.entries, seal, false);
         }
         Ok(None)
+    }
+
+    /// The claims of a span on the block below it. `None` if that block is not on this chain, or if
+    /// the span ends below the tip: then it cannot connect.
+    fn claims(&self, span: &PostedSpan) -> Result<Option<Vec<(B256, Claim)>>, StateError> {
+        let reaches = span.last().is_some_and(|last| last >= self.tip.number);
+        let Some(below) = span.number.checked_sub(1).filter(|_| reaches) else { return Ok(None) };
+        let parent = if below == self.tip.number {
+            Some(self.tip.clone())
+        } else {
+            match self.steps.iter().find(|step| step.claim.number == below) {
+                Some(step) => Some(Tip::of(&step.claim)),
+                None => self.rules.history.safe_tip(below)?,
+            }
+        };
+        Ok(parent.and_then(|parent| span.claims(&parent)))
     }
 
     /// The derived run: all due forced entries in as many blocks as limits need, one empty block

@@ -1,5 +1,6 @@
 //! A small DA chain, and what derivation makes of it, for this crate's own tests.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -10,8 +11,8 @@ use causeway_chainspec::spec::{
     DaSpec, Fees, Gas, GenesisSpec, KeyChange, Kind, MetalayerSpec, Public, SequencerSpec, Token,
 };
 use causeway_chainspec::{
-    BlockBody, ChainSpec, Claim, DaEntry, DaRef, ForcedCut, Fork, Seal, SealContext, Span,
-    SpanBlock, StateError, Takeover, Tx, TxEnvelope,
+    BlockBody, ChainSpec, Claim, DaEntry, DaRef, ForcedCut, Fork, PostedSpan, Seal, SealContext,
+    Span, SpanBlock, StateError, Takeover, Tx, TxEnvelope,
 };
 
 use crate::SealError;
@@ -119,17 +120,6 @@ fn check_seal(_: &SealContext, claim: &Claim, seal: &Seal) -> Result<(), SealErr
     if good { Ok(()) } else { Err(SealError::Malformed("not the claim's hash")) }
 }
 
-/// A span of blocks with the right seal.
-pub(crate) fn span(spec: &ChainSpec, blocks: &[SpanBlock]) -> Span {
-    Span {
-        identity: spec.identity(),
-        rules_hash: B256::ZERO,
-        blocks: blocks.to_vec(),
-        seal: seal(&blocks.last().expect("a span has blocks").claim),
-        last_header: B256::ZERO,
-    }
-}
-
 /// A node that derives: cursors by DA height, safe chain, and what happened.
 #[derive(Clone)]
 pub(crate) struct Node {
@@ -139,6 +129,8 @@ pub(crate) struct Node {
     pub(crate) safe: Vec<B256>,
     pub(crate) steps: Vec<Step>,
     pub(crate) dropped: Vec<Dropped>,
+    /// Every block that something was built on.
+    parents: RefCell<BTreeMap<B256, Tip>>,
 }
 
 impl History for Node {
@@ -149,6 +141,12 @@ impl History for Node {
 
     fn safe_claim(&self, number: u64) -> Result<Option<B256>, StateError> {
         Ok(self.safe.get(number as usize).copied())
+    }
+
+    fn safe_tip(&self, number: u64) -> Result<Option<Tip>, StateError> {
+        let step = self.steps.iter().find(|step| step.claim.number == number);
+        let genesis = || (number == 0).then(|| Tip::of(&genesis(&self.spec)));
+        Ok(step.map(|step| Tip::of(&step.claim)).or_else(genesis))
     }
 }
 
@@ -163,6 +161,7 @@ impl Node {
             entries: Vec::new(),
             steps: Vec::new(),
             dropped: Vec::new(),
+            parents: RefCell::default(),
             spec,
         }
     }
@@ -171,8 +170,32 @@ impl Node {
         self.cursors.last().expect("starts with one")
     }
 
+    /// A block may be the parent of a span's first.
+    pub(crate) fn knows(&self, parent: &Tip) {
+        self.parents.borrow_mut().insert(parent.claim, parent.clone());
+    }
+
+    /// A span of blocks that this node built, with the right seal.
+    pub(crate) fn span(&self, blocks: &[SpanBlock]) -> PostedSpan {
+        let parent = self.parents.borrow()[&blocks[0].claim.parent].clone();
+        let span = Span {
+            identity: self.spec.identity(),
+            rules_hash: B256::ZERO,
+            parent,
+            blocks: blocks.to_vec(),
+            seal: seal(&blocks.last().expect("a span has blocks").claim),
+            last_header: B256::ZERO,
+        };
+        span.posted().expect("each block is on the one before")
+    }
+
     /// The next DA block, derived.
-    pub(crate) fn da(&mut self, time_ms: u64, spans: Vec<Span>, forced: Vec<Bytes>) -> Derived {
+    pub(crate) fn da(
+        &mut self,
+        time_ms: u64,
+        spans: Vec<PostedSpan>,
+        forced: Vec<Bytes>,
+    ) -> Derived {
         self.read(entry(self.cursor().da, time_ms, spans, forced))
     }
 
@@ -201,6 +224,7 @@ impl Node {
         time_ms: u64,
         takeover: Option<Takeover>,
     ) -> SpanBlock {
+        self.knows(parent);
         let candidates = vec![tx(1, parent.number, 1, 1, 0)];
         let offer = Offer { takeover, candidates, ..Offer::default() };
         let plan = plan(&self.spec, parent, self.cursor(), time_ms, offer);
@@ -230,13 +254,18 @@ impl Node {
 }
 
 /// A DA block after another.
-pub(crate) fn entry(parent: DaRef, time_ms: u64, spans: Vec<Span>, forced: Vec<Bytes>) -> DaEntry {
+pub(crate) fn entry(
+    parent: DaRef,
+    time_ms: u64,
+    spans: Vec<PostedSpan>,
+    forced: Vec<Bytes>,
+) -> DaEntry {
     let height = parent.height + 1;
     let mut preimage = parent.hash.to_vec();
     preimage.extend_from_slice(&height.to_be_bytes());
     preimage.extend_from_slice(&time_ms.to_be_bytes());
-    for claim in spans.iter().flat_map(|span| &span.blocks).map(|block| block.claim.hash()) {
-        preimage.extend_from_slice(claim.as_slice());
+    for span in &spans {
+        preimage.extend_from_slice(&span.seal.proof);
     }
     for bytes in &forced {
         preimage.extend_from_slice(keccak256(bytes).as_slice());

@@ -6,6 +6,7 @@ pub mod evm;
 pub mod genesis;
 pub mod ledger;
 pub mod log;
+pub mod metrics;
 pub mod overlay;
 pub mod pipeline;
 pub mod store;
@@ -21,7 +22,7 @@ pub use pipeline::{Pipeline, PipelineConfig};
 pub use vm::{BlockOutput, Call, CallOutput, Stop, TxFacts, Vm, VmError};
 
 /// Our own failure: the process stops, with an exit code of its own. Bad input is never one.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum ExecutionError {
     /// State or blocks cannot be read.
     #[error(transparent)]

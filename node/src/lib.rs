@@ -6,6 +6,7 @@ pub mod config;
 pub mod devkeys;
 pub mod exit;
 pub mod logging;
+pub mod metrics;
 pub mod node;
 pub mod remote;
 pub mod rpc;

@@ -3,11 +3,14 @@
 
 use std::sync::Arc;
 
-use alloy_primitives::{B256, Bytes, keccak256};
+use alloy_primitives::{Bytes, keccak256};
 use alloy_signer::SignerSync;
 use alloy_signer_local::PrivateKeySigner;
 use causeway_da::DaBackend;
-use causeway_da::codec::{self, Compression, ENVELOPE_BYTES, EncodeOptions, MAGIC, VERSION};
+use causeway_da::codec::{
+    self, Compression, ENVELOPE_BYTES, EncodeOptions, IDENTITY_BYTES, MAGIC, PART_ENVELOPE_BYTES,
+    VERSION,
+};
 use causeway_node::node::Node;
 use causeway_tests::drive::holds;
 use causeway_tests::keys;
@@ -15,33 +18,37 @@ use causeway_tests::txs::Rng;
 use causeway_tests::world::{World, chain_of};
 use eyre::ContextCompat;
 
-/// An envelope written from its description, around any chunk.
+/// An envelope written from its description, around any chunk: alone, or as a part of a span.
 fn blob(
     world: &World,
     key: &PrivateKeySigner,
-    id: B256,
-    (index, count): (u16, u16),
+    part: Option<(u16, u16, [u8; 16])>,
     chunk: &[u8],
 ) -> Bytes {
     let identity = world.spec.identity();
+    let (index, count, id) = part.unwrap_or((0, 1, [0; 16]));
     let mut digest = b"causeway/blob/1".to_vec();
     digest.extend_from_slice(identity.as_slice());
-    digest.extend_from_slice(id.as_slice());
+    digest.extend_from_slice(&id);
     digest.extend_from_slice(&index.to_be_bytes());
     digest.extend_from_slice(&count.to_be_bytes());
     digest.extend_from_slice(keccak256(chunk).as_slice());
     let signature = key.sign_hash_sync(&keccak256(digest)).expect("a local key signs");
-    let mut blob = [&MAGIC[..], &[VERSION], &identity[..8], id.as_slice()].concat();
-    blob.extend_from_slice(&index.to_be_bytes());
-    blob.extend_from_slice(&count.to_be_bytes());
-    blob.extend_from_slice(&signature.as_bytes());
+    let mut blob = [&MAGIC[..], &[VERSION], &identity[..IDENTITY_BYTES]].concat();
+    blob.extend_from_slice(&signature.as_erc2098());
+    blob.push(u8::from(part.is_some()));
+    if part.is_some() {
+        blob.extend_from_slice(&index.to_be_bytes());
+        blob.extend_from_slice(&count.to_be_bytes());
+        blob.extend_from_slice(&id);
+    }
     blob.extend_from_slice(chunk);
     blob.into()
 }
 
 /// A payload in one blob, properly signed.
 fn signed(world: &World, payload: &[u8]) -> Bytes {
-    blob(world, &keys::poster(), keccak256(payload), (0, 1), payload)
+    blob(world, &keys::poster(), None, payload)
 }
 
 /// A zstd frame of 32 KiB that unpacks to a gibibyte, by RFC 8878: run-length blocks of 128 KiB.
@@ -122,14 +129,13 @@ async fn bytes_of_strangers_are_dropped() -> eyre::Result<()> {
     let (poster, world) = (keys::poster(), &scene.world);
     let good = scene.blobs(128 << 10)?.remove(0);
     let payload = good[ENVELOPE_BYTES..].to_vec();
-    let id = keccak256(&payload);
     let mut bad: Vec<Bytes> = Vec::new();
 
     // Garbage, with and without our first bytes.
     let identity = world.spec.identity();
     for size in 0..600 {
         let noise = scene.rng.bytes(size);
-        let ours = [&MAGIC[..], &[VERSION], &identity[..8], &noise].concat();
+        let ours = [&MAGIC[..], &[VERSION], &identity[..IDENTITY_BYTES], &noise].concat();
         bad.extend([noise.into(), ours.into()]);
     }
     // The real blob, cut anywhere, and with any bit of its envelope flipped.
@@ -143,13 +149,17 @@ async fn bytes_of_strangers_are_dropped() -> eyre::Result<()> {
     let other =
         World::with_spec("ledger", |text| text.replace("chain_id = 901", "chain_id = 902"))?;
     bad.push(signed(&other, &payload));
-    bad.push(blob(world, &keys::sequencer(), id, (0, 1), &payload));
-    bad.push(blob(world, &poster, id, (1, 1), &payload));
-    bad.push(blob(world, &poster, id, (0, 0), &payload));
-    bad.push(blob(world, &poster, id, (7, 65_535), &payload));
-    bad.push(blob(world, &poster, B256::repeat_byte(1), (0, 1), &payload));
+    bad.push(blob(world, &keys::sequencer(), None, &payload));
+    let id: [u8; 16] = keccak256(keccak256(&payload))[..16].try_into()?;
+    for (index, count) in [(0, 1), (1, 1), (0, 0), (2, 2), (7, 65_535)] {
+        bad.push(blob(world, &poster, Some((index, count, id)), &payload));
+    }
+    // Whole, and its id is another's.
+    let (head, tail) = payload.split_at(payload.len() / 2);
+    bad.push(blob(world, &poster, Some((0, 2, [1; 16])), head));
+    bad.push(blob(world, &poster, Some((1, 2, [1; 16])), tail));
     let mut unsigned = good.to_vec();
-    unsigned[49..ENVELOPE_BYTES].fill(0);
+    unsigned[ENVELOPE_BYTES - 65..ENVELOPE_BYTES - 1].fill(0);
     bad.push(unsigned.into());
 
     let count = bad.len() as u64;
@@ -188,11 +198,11 @@ async fn altered_spans_never_count() -> eyre::Result<()> {
         scene.build().await?;
     }
     let payload = scene.blobs(128 << 10)?[0][ENVELOPE_BYTES..].to_vec();
-    // Compression, format, rules hash 32, last header 32: the two hashes are only alarms, so that
+    // Compression, format, tags of rules hash and last header: these two are only alarms, so that
     // whoever changes them has posted our span.
-    let alarms = 2..66;
+    let alarms = 2..10;
     let header = scene.sequencer.heads().borrow().latest.hash;
-    assert_eq!(payload[34..66], header[..], "the content begins otherwise than this test knows");
+    assert_eq!(payload[6..10], header[..4], "the content begins otherwise than this test knows");
     let mut blobs = Vec::new();
     for at in (0..payload.len()).filter(|at| !alarms.contains(at)) {
         let mut altered = payload.clone();
@@ -211,7 +221,7 @@ async fn chunks_out_of_order_and_repeated_are_one_span() -> eyre::Result<()> {
     for _ in 0..3 {
         scene.build().await?;
     }
-    let chunks = scene.blobs(ENVELOPE_BYTES + 100)?;
+    let chunks = scene.blobs(PART_ENVELOPE_BYTES + 100)?;
     assert!(chunks.len() > 5, "{} chunks", chunks.len());
     // One of them is missing: nothing counts, in this block or with the rest in the next.
     let count = chunks.len() as u64;
@@ -261,7 +271,7 @@ async fn bombs_and_floods_cost_little() -> eyre::Result<()> {
                 let size = scene.rng.below(2_000) as usize;
                 let noise = scene.rng.bytes(size);
                 let id = scene.world.spec.identity();
-                [&MAGIC[..], &[VERSION], &id[..8], &noise].concat().into()
+                [&MAGIC[..], &[VERSION], &id[..IDENTITY_BYTES], &noise].concat().into()
             })
             .collect();
         assert_eq!(scene.suffer(flood).await?, 1_000);

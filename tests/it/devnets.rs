@@ -7,6 +7,7 @@ use std::process::Command;
 use alloy_primitives::U256;
 use causeway_node::devkeys;
 use causeway_tests::process::{Devnet, causeway};
+use causeway_tests::txs::{Draft, Form};
 use eyre::ensure;
 use jsonrpsee::core::client::ClientT;
 use jsonrpsee::http_client::HttpClientBuilder;
@@ -82,6 +83,29 @@ async fn a_chain_with_a_coin_of_its_own_has_funds_from_genesis() -> eyre::Result
     let devnet = Devnet::start(&temp.path().join("devnet"), &["--chains", "2", "--coin", "own"])?;
     ensure!(field(&devnet, "coin") == ["home", "own"]);
     all_have_funds(&devnet).await?;
+    devnet.stop()?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn blocks_of_ten_milliseconds_are_made_on_demand_alone() -> eyre::Result<()> {
+    const SENT: u64 = 20;
+    let temp = TempDir::new()?;
+    let devnet = Devnet::start(&temp.path().join("devnet"), &["--preset", "low-latency"])?;
+    let client = HttpClientBuilder::default().build(devnet.endpoint("rpc"))?;
+    let number = async || client.request::<U256, _>("eth_blockNumber", rpc_params![]).await;
+    let before = number().await?;
+    let key = &devkeys::accounts()[0];
+    for nonce in 0..SENT {
+        let raw = Draft::transfer(901, nonce, key.address(), 1).sign(Form::Dynamic, key);
+        let receipt: Value = client.request("eth_sendRawTransactionSync", rpc_params![raw]).await?;
+        ensure!(receipt["status"] == "0x1", "{receipt}");
+    }
+    // One a transaction; at most the first block, which is due when a node starts, is empty.
+    let made = number().await? - before;
+    ensure!(made >= U256::from(SENT) && made <= U256::from(SENT + 1), "{made} blocks");
+    let spec = std::fs::read_to_string(devnet.endpoint("spec"))?;
+    ensure!(spec.contains("block_time = \"10ms\""), "{spec}");
     devnet.stop()?;
     Ok(())
 }

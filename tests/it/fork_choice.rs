@@ -216,7 +216,7 @@ async fn a_span_counts_to_the_last_moment_and_not_after() -> eyre::Result<()> {
         let time_ms = genesis.time_ms + after_ms;
         let claim = world.claim_on(&genesis, time_ms, vec![world.transfer(0, 0, 1)]);
         let hash = claim.claim.hash();
-        let span = world.span_by(vec![claim], &keys::sequencer())?;
+        let span = world.span_by(&genesis, vec![claim], &keys::sequencer())?;
         let blobs = world.encode_by(&span, &keys::poster())?;
         while world.now() + world.spec.da.interval_ms - WINDOW_MS <= genesis.time_ms {
             world.tick(&[&full]).await?;
@@ -271,12 +271,14 @@ async fn an_outage_of_the_layer_expires_nothing() -> eyre::Result<()> {
 /// Blobs of some of a node's blocks, sealed as they are.
 fn blobs_of(world: &World, node: &Node, first: u64, last: u64) -> eyre::Result<Vec<Bytes>> {
     let mut blocks = Vec::new();
+    let below = node.pipeline().snapshot().block(first - 1)?.context("no such block")?;
     for number in first..=last {
         let block = node.pipeline().snapshot().block(number)?.context("no such block")?;
         let (claim, body) = (block.plan.claim.clone(), block.plan.body.clone());
         blocks.push(SpanBlock { claim, body });
     }
-    world.encode_by(&world.span_by(blocks, &keys::sequencer())?, &keys::poster())
+    let span = world.span_by(&below.plan.claim, blocks, &keys::sequencer())?;
+    world.encode_by(&span, &keys::poster())
 }
 
 #[tokio::test]

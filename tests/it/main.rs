@@ -16,6 +16,7 @@ mod fuzz;
 mod kill;
 mod mailbox;
 mod mesh;
+mod metrics;
 mod modules;
 mod remotes;
 mod reorgs;

@@ -28,7 +28,7 @@ async fn other_keys_neither_post_nor_seal() -> eyre::Result<()> {
     let stranger = keys::accounts()[0].clone();
     let block = world.claim_on(&genesis, world.now(), vec![world.transfer(0, 0, 1)]);
 
-    let right = world.span_by(vec![block.clone()], &keys::sequencer())?;
+    let right = world.span_by(&genesis, vec![block.clone()], &keys::sequencer())?;
     let posts = world.encode_by(&right, &stranger)?;
     world.da.submit(&posts).await?;
     world.tick(&[&full]).await?;
@@ -37,7 +37,7 @@ async fn other_keys_neither_post_nor_seal() -> eyre::Result<()> {
 
     // The poster's key seals nothing, and neither does a seal over another claim.
     for key in [stranger, keys::poster()] {
-        let sealed = world.span_by(vec![block.clone()], &key)?;
+        let sealed = world.span_by(&genesis, vec![block.clone()], &key)?;
         world.da.submit(&world.encode_by(&sealed, &keys::poster())?).await?;
     }
     let next = world.claim_on(&block.claim, world.now() + 1, vec![]);
@@ -75,7 +75,7 @@ async fn invalid_candidates_are_skipped_on_every_path() -> eyre::Result<()> {
         world.transfer(0, 1, 2),
     ];
     let block = world.claim_on(&genesis, world.now(), candidates.clone());
-    let span = world.span_by(vec![block.clone()], &keys::sequencer())?;
+    let span = world.span_by(&genesis, vec![block.clone()], &keys::sequencer())?;
     world.da.submit(&world.encode_by(&span, &keys::poster())?).await?;
     world.tick(&[&sequencer, &full]).await?;
 
@@ -125,7 +125,9 @@ async fn a_span_connects_anywhere_and_its_known_claims_are_dropped() -> eyre::Re
     // again.
     world.builds(&sequencer, 1).await?;
     let sixth = world.blobs(&sequencer)?;
+    let below = sequencer.pipeline().snapshot().block(6)?.context("block 6")?;
     let stale = world.span_by(
+        &below.plan.claim,
         vec![{
             let block = world.build(&sequencer).await?;
             let (claim, body) = (block.plan.claim.clone(), block.plan.body.clone());

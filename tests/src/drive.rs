@@ -10,6 +10,7 @@ use causeway_chainspec::spec::presets::{Keys, devnet_chain};
 use causeway_chainspec::spec::{Inputs, parse};
 use causeway_chainspec::{
     Account, Block, BlockBody, ChainSpec, Claim, Clock, Heads, Seal, SealTuple, Span, SpanBlock,
+    Tip,
 };
 use causeway_da::codec::{self, EncodeOptions};
 use causeway_node::node::{Applied, Fed, Node, NodeError};
@@ -107,13 +108,19 @@ impl World {
         SpanBlock { claim, body }
     }
 
-    /// A span of claims with a seal by `key` over the last.
-    pub fn span_by(&self, blocks: Vec<SpanBlock>, key: &PrivateKeySigner) -> eyre::Result<Span> {
+    /// A span of claims on `parent` with a seal by `key` over the last.
+    pub fn span_by(
+        &self,
+        parent: &Claim,
+        blocks: Vec<SpanBlock>,
+        key: &PrivateKeySigner,
+    ) -> eyre::Result<Span> {
         let last = &blocks.last().context("a span has blocks")?.claim;
         let seal = seal_by(self, last, key);
         let rules_hash = self.spec.rules_hash(last.time_ms);
         let identity = self.spec.identity();
-        Ok(Span { identity, rules_hash, blocks, seal, last_header: B256::ZERO })
+        let parent = Tip::of(parent);
+        Ok(Span { identity, rules_hash, parent, blocks, seal, last_header: B256::ZERO })
     }
 
     /// Blobs of a span, signed by `poster`.

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use alloy_primitives::B256;
-use causeway_chainspec::{ChainSpec, Claim};
+use alloy_primitives::{B256, keccak256};
+use causeway_chainspec::{ChainSpec, Claim, Tip};
 use causeway_da::codec::{self, ReadContext};
 use eyre::bail;
 
@@ -19,12 +19,28 @@ impl Posted {
         let da = causeway_da::open(spec, &settings)?;
         let identity = spec.identity();
         let mut posted = Self::default();
+        // What a span may stand on, by number: genesis, and what was posted. A span on a block that
+        // derivation made stands on none of these, and is named by its seal alone.
+        let mut tips: BTreeMap<u64, Vec<Tip>> = BTreeMap::new();
+        tips.entry(0).or_default().push(Tip::of(&causeway_execution::genesis::claim(spec)));
         for height in spec.da.start.max(1)..=da.heads().await?.latest.height {
             let block = da.read(height).await?;
             let posters = spec.sequencer.posters_at(block.time_ms);
             let (entry, _dropped) = codec::decode(&block, &ReadContext { identity, posters });
-            for claim in entry.spans.iter().flat_map(|span| &span.blocks).map(|it| &it.claim) {
-                posted.note(claim, height)?;
+            for span in &entry.spans {
+                let mut below = tips.get(&(span.number - 1)).into_iter().flatten();
+                let claims = below.find_map(|tip| span.claims(tip));
+                match claims {
+                    Some(claims) => {
+                        for (_, claim) in &claims {
+                            posted.note(claim, height)?;
+                            tips.entry(claim.number).or_default().push(Tip::of(claim));
+                        }
+                    }
+                    None => {
+                        posted.note_hash(keccak256(&span.seal.proof), span.number, 0, height)?
+                    }
+                }
             }
         }
         Ok(posted)
@@ -36,8 +52,11 @@ impl Posted {
     }
 
     fn note(&mut self, claim: &Claim, height: u64) -> eyre::Result<()> {
-        let Claim { number, term, .. } = claim;
-        match self.0.insert(claim.hash(), height) {
+        self.note_hash(claim.hash(), claim.number, claim.term, height)
+    }
+
+    fn note_hash(&mut self, hash: B256, number: u64, term: u64, height: u64) -> eyre::Result<()> {
+        match self.0.insert(hash, height) {
             None => Ok(()),
             Some(before) => bail!(
                 "block {number} of term {term} was posted at DA height {before}, and again at {height}"

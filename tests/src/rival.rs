@@ -5,8 +5,9 @@ use std::time::Duration;
 use alloy_primitives::{B256, Bytes, U256};
 use alloy_rlp::Decodable;
 use alloy_signer::SignerSync;
-use causeway_chainspec::{BlockBody, ChainSpec, Claim, Seal, SealTuple, Span, SpanBlock};
+use causeway_chainspec::{BlockBody, ChainSpec, Claim, Seal, SealTuple, Span, SpanBlock, Tip};
 use causeway_da::codec::{self, EncodeOptions};
+use causeway_execution::genesis;
 use causeway_node::node::FeedBlock;
 use eyre::{ContextCompat, WrapErr};
 use jsonrpsee::core::client::{ClientT, Subscription, SubscriptionClientT};
@@ -27,7 +28,10 @@ pub async fn overtake(spec: &ChainSpec, ws: &str, da: &str) -> eyre::Result<()> 
             client.request("eth_getBlockByNumber", rpc_params![tag, false]).await?;
         Ok(serde_json::from_value::<U256>(block["number"].clone())?.to())
     };
-    let from = number("safe").await? + 1;
+    let safe = number("safe").await?;
+    // The feed has no genesis.
+    let from = safe.max(1);
+    let mut below = (safe == 0).then(|| Tip::of(&genesis::plan(spec).claim));
     let mut feed: Subscription<Bytes> = client
         .subscribe(
             "rollup_subscribeFeed",
@@ -41,7 +45,11 @@ pub async fn overtake(spec: &ChainSpec, ws: &str, da: &str) -> eyre::Result<()> 
         let bytes = tokio::time::timeout(PATIENCE, feed.next()).await?;
         let bytes = bytes.wrap_err("the feed ended")??;
         let fed = FeedBlock::decode(&mut bytes.as_ref()).wrap_err("no block")?;
-        blocks.push(SpanBlock { claim: fed.claim.clone(), body: fed.body });
+        // What is posted stands on the newest safe block.
+        match below {
+            Some(_) => blocks.push(SpanBlock { claim: fed.claim.clone(), body: fed.body }),
+            None => below = Some(Tip::of(&fed.claim)),
+        }
         if fed.claim.number >= latest {
             break fed.claim;
         }
@@ -49,7 +57,8 @@ pub async fn overtake(spec: &ChainSpec, ws: &str, da: &str) -> eyre::Result<()> 
     blocks.push(rival(&parent));
     let seal = seal(spec, &blocks[blocks.len() - 1].claim);
     let (identity, rules_hash) = (spec.identity(), spec.rules_hash(parent.time_ms + 1));
-    let span = Span { identity, rules_hash, blocks, seal, last_header: B256::ZERO };
+    let below = below.wrap_err("the feed gave no block")?;
+    let span = Span { identity, rules_hash, parent: below, blocks, seal, last_header: B256::ZERO };
     let options = EncodeOptions::default();
     let blobs = codec::encode(&span, &spec.vm, &keys::poster(), &options, 128 << 10)?;
     let settings = [("url".to_owned(), da.into())].into_iter().collect();

@@ -67,6 +67,8 @@ pub struct Template {
     pub block_time: String,
     /// Time between blocks while there are no transactions; left to its default if empty.
     pub idle: String,
+    /// Time between DA blocks, for a layer that this chain's own service makes.
+    pub da_interval: String,
     /// Gas limit of a block.
     pub gas_limit: String,
     /// Gas a second.
@@ -101,6 +103,7 @@ impl Template {
             sequencer: "single".to_owned(),
             block_time: "250ms".to_owned(),
             idle: "2s".to_owned(),
+            da_interval: "1s".to_owned(),
             gas_limit: "60M".to_owned(),
             gas_rate: "60M".to_owned(),
             window: "10m".to_owned(),
@@ -111,6 +114,14 @@ impl Template {
             preinstalls: Vec::new(),
             metalayer: None,
         }
+    }
+
+    /// Makes it a chain of short waits: the shortest block time, blocks on demand only (idle
+    /// blocks are as far apart as a window of 10 minutes lets them be, nearly), and a quick DA.
+    pub fn low_latency(&mut self) {
+        "10ms".clone_into(&mut self.block_time);
+        "2m".clone_into(&mut self.idle);
+        "250ms".clone_into(&mut self.da_interval);
     }
 
     /// The text of `chain.toml`.
@@ -209,7 +220,7 @@ timestamp = \"{time}\"
         file.line("layer", &quoted(&self.da), "");
         file.line("start", "1", "first DA height that may carry this chain");
         if self.da == "local" {
-            file.line("interval", "\"1s\"", "between DA blocks");
+            file.line("interval", &quoted(&self.da_interval), "between DA blocks");
             file.section("da.local");
             file.line("signer", &address(signer), "signs the blocks of the DA service");
         }

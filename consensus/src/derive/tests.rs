@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::rules::takeover_for;
-use crate::testkit::{INTERVAL, Node, T0, entry, seal, span, spec};
+use crate::testkit::{INTERVAL, Node, T0, entry, seal, spec};
 
 const WINDOW: u64 = 8_000;
 const DELAY: u64 = 800;
@@ -68,7 +68,7 @@ fn a_silent_sequencer_comes_back_in_a_new_term() {
     node.idle_until(T0 + WINDOW + 200);
     assert!(node.steps[0].derived);
     // What it built is replaced; posting it late changes nothing.
-    node.da(node.cursor().time_ms + INTERVAL, vec![span(&spec(), &lost)], vec![]);
+    node.da(node.cursor().time_ms + INTERVAL, vec![node.span(&lost)], vec![]);
     assert!(matches!(node.dropped.last(), Some(Dropped::Unconnected { .. })));
     // In the old term it would contradict itself; a takeover gives it a new one.
     let takeover = takeover_for(&node.spec, node.cursor(), &node, &lost[0].claim).unwrap().unwrap();
@@ -79,7 +79,7 @@ fn a_silent_sequencer_comes_back_in_a_new_term() {
     let second = node.build(&Tip::of(&first.claim), first.claim.time_ms + 50, None);
     let derived = node.da(
         node.cursor().time_ms + INTERVAL,
-        vec![span(&spec(), &[first.clone(), second.clone()])],
+        vec![node.span(&[first.clone(), second.clone()])],
         vec![],
     );
     assert_eq!(derived.steps.len(), 2);
@@ -94,7 +94,7 @@ fn a_takeover_serves_once() {
     node.idle_until(T0 + WINDOW + 200);
     let takeover = takeover_for(&node.spec, node.cursor(), &node, &lost[0].claim).unwrap().unwrap();
     let first = node.build(&node.cursor().safe, node.cursor().time_ms + 1, Some(takeover.clone()));
-    node.da(node.cursor().time_ms + INTERVAL, vec![span(&spec(), &[first])], vec![]);
+    node.da(node.cursor().time_ms + INTERVAL, vec![node.span(&[first])], vec![]);
     assert_eq!(node.cursor().safe.term, takeover.reference.height);
     // The same again; and the same abandoned claim with a newer reference.
     let newer = Takeover { reference: node.cursor().da, ..takeover.clone() };
@@ -102,8 +102,7 @@ fn a_takeover_serves_once() {
     for takeover in cases {
         let safe = node.cursor().safe.clone();
         let again = node.build(&safe, node.cursor().time_ms + 1, Some(takeover));
-        let derived =
-            node.da(node.cursor().time_ms + INTERVAL, vec![span(&spec(), &[again])], vec![]);
+        let derived = node.da(node.cursor().time_ms + INTERVAL, vec![node.span(&[again])], vec![]);
         assert!(derived.steps.is_empty());
     }
     assert!(matches!(node.last_error(), Some(ClaimError::AbandonedTerm { .. })));
@@ -126,7 +125,7 @@ fn a_term_that_never_became_safe_needs_no_nesting() {
     }
     let takeover = takeover_for(&node.spec, node.cursor(), &node, &lost[0].claim).unwrap();
     let block = node.build(&node.cursor().safe, node.cursor().time_ms + 1, takeover);
-    let derived = node.da(node.cursor().time_ms + INTERVAL, vec![span(&spec(), &[block])], vec![]);
+    let derived = node.da(node.cursor().time_ms + INTERVAL, vec![node.span(&[block])], vec![]);
     assert_eq!(derived.steps.len(), 1, "{:?}", node.dropped);
 }
 
@@ -145,7 +144,7 @@ fn a_block_whose_input_is_gone_justifies_a_takeover() {
         let mut node = node();
         let good = node.build(&node.cursor().safe, T0 + 10, None);
         let mut gone = node.build(&Tip::of(&good.claim), T0 + 20, None);
-        node.da(T0 + 100, vec![span(&spec(), &[good])], vec![]);
+        node.da(T0 + 100, vec![node.span(&[good])], vec![]);
         // While it may still become safe there is nothing to justify.
         assert_eq!(takeover_for(&node.spec, node.cursor(), &node, &gone.claim), Ok(None));
         lean(&mut gone.claim);
@@ -155,7 +154,7 @@ fn a_block_whose_input_is_gone_justifies_a_takeover() {
         let takeover = takeover.unwrap().unwrap();
         assert_eq!(takeover.reason, AbandonReason::InputGone);
         let block = node.build(&node.cursor().safe, T0 + 610, Some(takeover));
-        let derived = node.da(T0 + 700, vec![span(&spec(), &[block])], vec![]);
+        let derived = node.da(T0 + 700, vec![node.span(&[block])], vec![]);
         assert_eq!(derived.steps.len(), 1, "{:?}", node.dropped);
     }
 }
@@ -167,7 +166,7 @@ fn an_expired_block_on_a_young_safe_head_justifies_a_takeover() {
     // The safe head stands exactly on the floor when the block above it is a claim of the past
     // that no rule let in: derivation adds nothing, and the claim has expired.
     let mut late = node.build(&Tip::of(&good.claim), T0 + 20, None);
-    node.da(T0 + 100, vec![span(&spec(), &[good])], vec![]);
+    node.da(T0 + 100, vec![node.span(&[good])], vec![]);
     late.claim.time_ms = T0 + 5;
     node.idle_until(T0 + WINDOW);
     let time = T0 + WINDOW + 10;
@@ -176,7 +175,7 @@ fn an_expired_block_on_a_young_safe_head_justifies_a_takeover() {
     let takeover = takeover_for(&node.spec, node.cursor(), &node, &late.claim).unwrap().unwrap();
     assert_eq!(takeover.reason, AbandonReason::Expired);
     let block = node.build(&node.cursor().safe, time + 10, Some(takeover));
-    let derived = node.da(time + INTERVAL, vec![span(&spec(), &[block])], vec![]);
+    let derived = node.da(time + INTERVAL, vec![node.span(&[block])], vec![]);
     assert_eq!(derived.steps.len(), 1, "{:?}", node.dropped);
 }
 
@@ -198,7 +197,7 @@ fn after_an_outage_of_many_windows_the_backlog_drains() {
     node.idle_until(back + WINDOW / 4);
     assert!(node.steps.is_empty(), "floor {} is past the oldest block", node.cursor().floor_ms);
     for blocks in blocks.chunks(4) {
-        node.da(node.cursor().time_ms + INTERVAL, vec![span(&spec(), blocks)], vec![]);
+        node.da(node.cursor().time_ms + INTERVAL, vec![node.span(blocks)], vec![]);
     }
     assert_eq!(node.dropped, []);
     assert_eq!(node.cursor().safe, tip);
@@ -214,7 +213,7 @@ fn an_outage_does_not_excuse_silence_for_ever() {
     node.da(T0 + 50_000, vec![], vec![]);
     node.idle_until(T0 + 50_000 + WINDOW / 2);
     assert!(node.steps[0].derived);
-    node.da(node.cursor().time_ms + INTERVAL, vec![span(&spec(), &late)], vec![]);
+    node.da(node.cursor().time_ms + INTERVAL, vec![node.span(&late)], vec![]);
     assert!(matches!(node.dropped.last(), Some(Dropped::Unconnected { .. })));
 }
 
@@ -222,8 +221,8 @@ fn an_outage_does_not_excuse_silence_for_ever() {
 fn spans_may_come_twice_overlap_and_not_out_of_order() {
     let mut node = node();
     let blocks = backlog(&node, 6);
-    let (a, b) = (span(&spec(), &blocks[..3]), span(&spec(), &blocks[2..]));
-    let late = span(&spec(), &blocks[4..]);
+    let (a, b) = (node.span(&blocks[..3]), node.span(&blocks[2..]));
+    let late = node.span(&blocks[4..]);
     let derived = node.da(T0 + 700, vec![late, a.clone(), a.clone(), b.clone(), a, b], vec![]);
     let hashes: Vec<_> = derived.steps.iter().map(|step| step.hash).collect();
     assert_eq!(hashes, blocks.iter().map(|block| block.claim.hash()).collect::<Vec<_>>());
@@ -246,14 +245,14 @@ fn an_invalid_claim_ends_its_span_and_earlier_ones_stand() {
     let mut node = node();
     let mut blocks = backlog(&node, 4);
     blocks[2].body.candidates.clear();
-    let derived = node.da(T0 + 500, vec![span(&spec(), &blocks)], vec![]);
+    let derived = node.da(T0 + 500, vec![node.span(&blocks)], vec![]);
     assert_eq!(derived.steps.len(), 2);
     assert!(derived.steps.iter().all(|step| step.seal.is_none()));
     assert_eq!(derived.dropped, [Dropped::Claim { number: 3, error: ClaimError::Body }]);
     // In DA the first valid connecting claim wins.
     let other = node.build(&node.cursor().safe, T0 + 450, None);
     let third = blocks[2].claim.hash();
-    let derived = node.da(T0 + 600, vec![span(&spec(), std::slice::from_ref(&other))], vec![]);
+    let derived = node.da(T0 + 600, vec![node.span(std::slice::from_ref(&other))], vec![]);
     assert_eq!(derived.steps[0].hash, other.claim.hash());
     assert_ne!(derived.steps[0].hash, third);
 }
@@ -262,9 +261,9 @@ fn an_invalid_claim_ends_its_span_and_earlier_ones_stand() {
 fn nothing_of_a_span_counts_before_its_seal_does() {
     let mut node = node();
     let blocks = backlog(&node, 2);
-    let mut forged = span(&spec(), &blocks);
+    let mut forged = node.span(&blocks);
     forged.seal = seal(&blocks[0].claim);
-    let mut foreign = span(&spec(), &blocks);
+    let mut foreign = node.span(&blocks);
     foreign.identity = B256::repeat_byte(7);
     let mut empty = foreign.clone();
     (empty.identity, empty.blocks) = (spec().identity(), Vec::new());
@@ -290,7 +289,7 @@ fn the_key_in_force_is_that_of_the_da_block() {
             seen.borrow_mut().push(context.keys.clone());
             Ok(())
         };
-        let entry = entry(node.cursor().da, time, vec![span(&spec, &blocks)], vec![]);
+        let entry = entry(node.cursor().da, time, vec![node.span(&blocks)], vec![]);
         derive(&spec, node.cursor(), &entry, &node, &verify).unwrap();
         assert_eq!(*seen.borrow(), [keys]);
     }
@@ -363,7 +362,7 @@ fn play(events: &[Event]) -> Node {
         }
         let mut spans: Vec<_> = Some(blocks)
             .filter(|blocks| !blocks.is_empty())
-            .map(|blocks| span(&node.spec, &blocks))
+            .map(|blocks| node.span(&blocks))
             .into_iter()
             .collect();
         if event.post % 8 == 3 {
@@ -441,9 +440,9 @@ proptest! {
             node.idle_until(now + delay as u64 * INTERVAL);
             let late = node.cursor().time_ms + INTERVAL;
             let split = blocks.len().min(delay + 1);
-            node.da(late, vec![span(&node.spec, &blocks[..split])], vec![self::forced(250)]);
+            node.da(late, vec![node.span(&blocks[..split])], vec![self::forced(250)]);
             if split < blocks.len() {
-                node.da(late + INTERVAL, vec![span(&node.spec, &blocks[split..])], vec![]);
+                node.da(late + INTERVAL, vec![node.span(&blocks[split..])], vec![]);
             }
             let own: Vec<_> =
                 node.steps.iter().map(|step| (step.hash, step.body.clone(), step.forced.clone())).collect();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use alloy_consensus::Transaction;
 use alloy_primitives::{Address, U256};
-use causeway_chainspec::Tx;
+use causeway_chainspec::{Tx, TxEnvelope};
 
 /// What the pool must be told of a sender; it never reads state itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -55,8 +55,8 @@ pub(super) fn max_cost(tx: &Tx) -> U256 {
 }
 
 /// What a transaction bids for its place: its priority fee cap, wei per gas.
-pub(super) fn tip_cap(tx: &Tx) -> u128 {
-    tx.envelope.max_priority_fee_per_gas().unwrap_or_else(|| tx.envelope.max_fee_per_gas())
+pub fn bid(envelope: &TxEnvelope) -> u128 {
+    envelope.max_priority_fee_per_gas().unwrap_or_else(|| envelope.max_fee_per_gas())
 }
 
 #[derive(Debug, Default)]
@@ -85,7 +85,7 @@ impl Account {
 
     /// Puts a transaction in; returns the one whose nonce it takes.
     pub(super) fn insert(&mut self, entry: Entry) -> Option<Entry> {
-        let tip = tip_cap(&entry.tx);
+        let tip = bid(&entry.tx.envelope);
         self.least_tip = if self.txs.is_empty() { tip } else { self.least_tip.min(tip) };
         self.total_cost = self.total_cost.saturating_add(entry.cost);
         let old = self.txs.insert(entry.tx.envelope.nonce(), entry);
@@ -101,7 +101,7 @@ impl Account {
         (self.ready, self.ready_cost) = (0, U256::ZERO);
         let costs = self.txs.values().map(|entry| entry.cost);
         self.total_cost = costs.fold(U256::ZERO, U256::saturating_add);
-        self.least_tip = self.txs.values().map(|entry| tip_cap(&entry.tx)).min().unwrap_or(0);
+        self.least_tip = self.txs.values().map(|entry| bid(&entry.tx.envelope)).min().unwrap_or(0);
         self.extend();
     }
 

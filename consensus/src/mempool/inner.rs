@@ -8,7 +8,7 @@ use alloy_consensus::Transaction;
 use alloy_primitives::{Address, B256, U256};
 use causeway_chainspec::{SkipReason, Tx};
 
-use super::account::{Account, AccountFacts, Class, Entry, VictimKey, max_cost, tip_cap};
+use super::account::{Account, AccountFacts, Class, Entry, VictimKey, bid, max_cost};
 use super::{Content, DropReason, Limits, PoolError, Status};
 use crate::lane::MIN_COST;
 
@@ -73,6 +73,12 @@ impl Inner {
         Ok(())
     }
 
+    pub(super) fn may_fit(&self, bid: u128, bytes: usize) -> bool {
+        let room = self.count < self.limits.count && self.bytes + bytes <= self.limits.bytes;
+        let victim = self.victims.first();
+        room || victim.is_some_and(|victim| (victim.0, victim.1) < (Class::Guaranteed, bid))
+    }
+
     /// Learns what a caller says of a sender, unless it read that before the pool's newest block;
     /// returns what holds.
     fn refresh(&mut self, sender: Address, facts: AccountFacts) -> AccountFacts {
@@ -130,7 +136,7 @@ impl Inner {
         let size = tx.raw.len();
         while self.count + more > self.limits.count || self.bytes - freed + size > self.limits.bytes
         {
-            let worth = (class, tip_cap(tx));
+            let worth = (class, bid(&tx.envelope));
             let victim = self.victims.iter().find(|victim| victim.3 != tx.sender);
             let victim = victim.filter(|victim| (victim.0, victim.1) < worth);
             let Some(&(.., address)) = victim else { return Err(PoolError::Full) };
@@ -160,6 +166,10 @@ impl Inner {
             self.count += 1;
             self.bytes += tx.raw.len();
         }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     pub(super) fn best(
@@ -449,5 +459,5 @@ impl Inner {
 fn outbids(new: &Tx, old: &Tx) -> bool {
     let more = |new: u128, old: u128| new.saturating_mul(100) >= old.saturating_mul(110);
     more(new.envelope.max_fee_per_gas(), old.envelope.max_fee_per_gas())
-        && more(tip_cap(new), tip_cap(old))
+        && more(bid(&new.envelope), bid(&old.envelope))
 }

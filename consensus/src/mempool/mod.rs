@@ -15,7 +15,7 @@ use causeway_chainspec::{SkipReason, Tx};
 use parking_lot::Mutex;
 use tokio::sync::{broadcast, watch};
 
-pub use account::AccountFacts;
+pub use account::{AccountFacts, bid};
 pub use error::{DropReason, PoolError};
 use inner::Inner;
 
@@ -86,6 +86,13 @@ impl Mempool {
     /// Evicts what is worth less if there is no room; [`Mempool::dropped`] remembers it.
     pub fn add(&self, tx: Arc<Tx>, facts: AccountFacts) -> Result<(), PoolError> {
         self.change(|inner| inner.add(tx, facts))
+    }
+
+    /// Whether a transaction that bids so much (its priority fee cap, wei per gas) may find room:
+    /// what can be asked before its sender is known. False only if the pool is full and all in it
+    /// are worth at least as much.
+    pub fn may_fit(&self, bid: u128, bytes: usize) -> bool {
+        self.inner.lock().may_fit(bid, bytes)
     }
 
     /// Tells subscribers of a transaction that was added, once it is durable.
@@ -196,6 +203,11 @@ impl Mempool {
     /// How many wait.
     pub fn status(&self) -> Status {
         self.inner.lock().status()
+    }
+
+    /// Bytes of what waits, without what came back from replaced blocks or a restart.
+    pub fn bytes(&self) -> usize {
+        self.inner.lock().bytes()
     }
 
     /// Number of executable transactions, as it changes.

@@ -6,7 +6,7 @@ use alloy_consensus::Transaction;
 use alloy_primitives::U256;
 use proptest::prelude::*;
 
-use super::account::{max_cost, tip_cap};
+use super::account::{bid, max_cost};
 use super::*;
 use crate::testkit::tx;
 
@@ -322,7 +322,7 @@ impl Model {
         let replaces = own.get(&nonce);
         let bump = replaces.is_none_or(|old| {
             tx.envelope.max_fee_per_gas() * 10 >= old.envelope.max_fee_per_gas() * 11
-                && tip_cap(&tx) * 10 >= tip_cap(old) * 11
+                && bid(&tx.envelope) * 10 >= bid(&old.envelope) * 11
         });
         let queued = own.len() - self.ready(tx.sender).len();
         let crowded = nonce > next && replaces.is_none() && queued >= 3;

@@ -5,7 +5,7 @@ use causeway_chainspec::{LaneItem, Message, SpanBlock, Terms};
 use proptest::prelude::*;
 
 use super::*;
-use crate::testkit::{INTERVAL, Node, T0, span, spec, tx};
+use crate::testkit::{INTERVAL, Node, T0, spec, tx};
 
 /// Nothing but transactions.
 fn of(candidates: Vec<Arc<Tx>>) -> Offer {
@@ -59,8 +59,9 @@ fn remotes_come_before_candidates_and_only_whole() {
     assert_eq!(plan.body.candidates.len() as u64, (7_000 - kept * size) / each);
     assert!(plan.body.matches(&plan.claim));
     let parent = node.cursor().safe.clone();
+    node.knows(&parent);
     let block = SpanBlock { claim: plan.claim, body: plan.body };
-    node.da(T0 + 2_100, vec![span(&node.spec, &[block])], vec![]);
+    node.da(T0 + 2_100, vec![node.span(&[block])], vec![]);
     assert_eq!(node.cursor().safe.number, parent.number + 1, "{:?}", node.last_error());
 }
 
@@ -163,6 +164,7 @@ proptest! {
                     let plan = plan(&node.spec, &parent, cursor, now, of(txs.clone()))
                         .or_else(|_| plan(&node.spec, &parent, node.cursor(), now, of(txs)));
                     let plan = plan.unwrap();
+                    node.knows(&parent);
                     built.push(SpanBlock { claim: plan.claim, body: plan.body });
                 }
                 Event::Da { gap, forced, post, overlap } => {
@@ -175,7 +177,7 @@ proptest! {
                     let from = posted.saturating_sub(overlap);
                     let spans = match &built[from..posted + count] {
                         [] => vec![],
-                        blocks => vec![span(&node.spec, blocks)],
+                        blocks => vec![node.span(blocks)],
                     };
                     posted += count;
                     let forced: Vec<Bytes> = forced
@@ -188,7 +190,7 @@ proptest! {
             }
         }
         if posted < built.len() {
-            let rest = span(&node.spec, &built[posted..]);
+            let rest = node.span(&built[posted..]);
             node.da(now + INTERVAL, vec![rest], vec![]);
             prop_assert_eq!(node.last_error(), None);
         }

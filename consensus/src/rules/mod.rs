@@ -8,47 +8,13 @@ mod takeover;
 mod tests;
 
 use alloy_primitives::B256;
-use alloy_rlp::{RlpDecodable, RlpEncodable};
-use causeway_chainspec::{
-    BlockBody, ChainSpec, Claim, DaRef, ForcedCut, Inbound, Origin, StateError,
-};
+use causeway_chainspec::{BlockBody, ChainSpec, Claim, DaRef, Inbound, Origin, StateError};
 
 use crate::lane::{Lane, Run};
 
+pub use causeway_chainspec::Tip;
 pub use error::{ClaimError, RuleError};
 pub use takeover::takeover_for;
-
-/// A block, as far as the rules for its child ask.
-#[derive(Debug, Clone, PartialEq, Eq, RlpEncodable, RlpDecodable)]
-#[rlp(trailing)]
-pub struct Tip {
-    /// Claim hash.
-    pub claim: B256,
-    /// Block number.
-    pub number: u64,
-    /// Time, ms.
-    pub time_ms: u64,
-    /// Term.
-    pub term: u64,
-    /// Forced lane.
-    pub cut: ForcedCut,
-    /// Parent chain block, if it has one.
-    pub origin: Option<Origin>,
-}
-
-impl Tip {
-    /// The tip that a claim makes.
-    pub fn of(claim: &Claim) -> Self {
-        Self {
-            claim: claim.hash(),
-            number: claim.number,
-            time_ms: claim.time_ms,
-            term: claim.term,
-            cut: claim.cut,
-            origin: claim.origin,
-        }
-    }
-}
 
 /// The DA block D at which claims are judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +48,8 @@ pub trait History {
     fn derived_at(&self, height: u64) -> Result<Option<DerivedAt>, StateError>;
     /// Claim hash of the safe block with a number; `None` above the safe head.
     fn safe_claim(&self, number: u64) -> Result<Option<B256>, StateError>;
+    /// The safe block with a number; `None` above the safe head.
+    fn safe_tip(&self, number: u64) -> Result<Option<Tip>, StateError>;
 }
 
 /// The parent chain: time in ms of a block, `None` if that number has another hash there. The

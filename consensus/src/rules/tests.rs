@@ -4,7 +4,7 @@ use alloy_primitives::B256;
 use causeway_chainspec::{AbandonReason, SpanBlock, Takeover};
 
 use super::*;
-use crate::testkit::{INTERVAL, Node, T0, span, spec, tx};
+use crate::testkit::{INTERVAL, Node, T0, spec, tx};
 
 const CHILD_TIME: u64 = T0 + 1_500;
 
@@ -12,7 +12,7 @@ const CHILD_TIME: u64 = T0 + 1_500;
 fn node() -> Node {
     let mut node = Node::new(spec());
     let block = node.build(&node.cursor().safe, T0 + 50, None);
-    node.da(T0 + 100, vec![span(&node.spec, &[block])], vec![vec![1; 9].into()]);
+    node.da(T0 + 100, vec![node.span(&[block])], vec![vec![1; 9].into()]);
     node.da(T0 + 800, vec![], vec![vec![2; 9].into()]);
     node.idle_until(T0 + 1_500);
     node

@@ -1,37 +1,42 @@
 //! Spans to blobs and back: versioned, compressed, signed, bounded.
 //!
 //! ```text
-//! blob     magic "CWSP" | version | identity prefix 8 | span id 32 | index u16 | count u16
-//!          | signature 65 | chunk                                          one poster signature each
-//! payload  chunks in order = compression byte | compressed content         span id = keccak256
-//! content  header | column lengths | columns                               see `span` and `columns`
+//! blob     magic "CW" | version | identity prefix 4 | signature 64 | 0 | chunk
+//!          or, for each part of a span that needs several: .. | 1 | index | count | span id 16 | chunk
+//! payload  chunks in order = compression byte | compressed content
+//! content  header | blocks | column lengths | columns                     see `span` and `columns`
 //! ```
 //! All blobs of a span lie in one DA block. A blob is dropped before its chunk is read unless a
 //! poster in force signed it. There is one content for a span: others are refused.
+//!
+//! What is read is a [`PostedSpan`]: claims against the block below the span, which derivation
+//! finds on its own chain.
 
 mod columns;
 mod compress;
 mod envelope;
+mod rlp;
 mod span;
 mod wire;
 
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::collections::btree_map::{BTreeMap, Entry};
-use std::collections::{HashMap, HashSet};
 
-use alloy_primitives::{Address, B256, Bytes, keccak256};
+use alloy_primitives::{Address, B256, Bytes};
 use alloy_signer_local::PrivateKeySigner;
-use causeway_chainspec::{DaEntry, Span, SpanBlock};
+use causeway_chainspec::posted::SpanError;
+use causeway_chainspec::{DaEntry, PostedBlock, PostedSpan, Span};
 
 use crate::DaBlock;
 pub use compress::{Compression, MAX_CONTENT_BYTES};
 use compress::{DecompressError, decompress};
 pub use envelope::SignerOf;
 pub(crate) use envelope::recover;
-pub use envelope::{ENVELOPE_BYTES, MAGIC, VERSION};
-use envelope::{Opened, Refused};
+pub use envelope::{ENVELOPE_BYTES, IDENTITY_BYTES, MAGIC, PART_ENVELOPE_BYTES, VERSION};
+use envelope::{Opened, Part, Refused, SpanId, poster_of};
 use span::Content;
 pub use span::{MAX_BLOCKS, MAX_CANDIDATES, MAX_TAKEOVER_BYTES, MAX_TAKEOVER_DEPTH};
 
@@ -42,13 +47,8 @@ pub enum CodecError {
     #[error("span has no blocks")]
     Empty,
     /// The blocks are no chain, or a field moves in a way the protocol forbids.
-    #[error("block {number} of the span: {what}")]
-    Unlinked {
-        /// Number in its claim.
-        number: u64,
-        /// What is wrong.
-        what: &'static str,
-    },
+    #[error(transparent)]
+    Unlinked(#[from] SpanError),
     /// More than one span may hold: cut it into several.
     #[error("span is too large: {what} {have}, most {most}")]
     TooLarge {
@@ -136,17 +136,24 @@ pub fn encode(
     options: &EncodeOptions,
     max_blob_bytes: usize,
 ) -> Result<Vec<Bytes>, CodecError> {
-    let payload = write_payload(span, vm, options)?;
+    let posted = span.posted()?;
+    for block in &span.blocks {
+        if !block.body.matches(&block.claim) {
+            let (number, what) = (block.claim.number, "does not commit to its body");
+            return Err(SpanError { number, what }.into());
+        }
+    }
+    let payload = write_payload(&posted, vm, options)?;
     envelope::seal(&payload, span.identity, signer, max_blob_bytes)
 }
 
-/// The payload of a span: what [`encode`] cuts into blobs and signs.
+/// The payload of a span: what [`encode`] cuts into blobs and signs. The roots of its blocks are
+/// not written: a reader hashes the bodies.
 pub fn write_payload(
-    span: &Span,
+    span: &PostedSpan,
     vm: &str,
     options: &EncodeOptions,
 ) -> Result<Vec<u8>, CodecError> {
-    check_links(span)?;
     let mut content = Content::new(span::format_of(vm));
     for block in &span.blocks {
         content.push(block)?;
@@ -157,11 +164,11 @@ pub fn write_payload(
 
 /// Reads the payload of a span as [`decode`] does once its blobs were found whole and signed.
 /// `None` for bytes that are no payload, or of more than [`MAX_CONTENT_BYTES`].
-pub fn read_payload(payload: &[u8], identity: B256) -> Option<Span> {
+pub fn read_payload(payload: &[u8], identity: B256) -> Option<PostedSpan> {
     span_of(payload, identity).ok()
 }
 
-fn span_of(payload: &[u8], identity: B256) -> Result<Span, DecompressError> {
+fn span_of(payload: &[u8], identity: B256) -> Result<PostedSpan, DecompressError> {
     let content = decompress(payload)?;
     span::parse(&content, identity).map_err(|error| {
         tracing::debug!(reason = error.0, "signed span is malformed");
@@ -169,33 +176,14 @@ fn span_of(payload: &[u8], identity: B256) -> Result<Span, DecompressError> {
     })
 }
 
-/// What only hashes show: each claim is the parent of the next and commits to its body.
-fn check_links(span: &Span) -> Result<(), CodecError> {
-    let mut parent = None;
-    for block in &span.blocks {
-        let unlinked = |what| CodecError::Unlinked { number: block.claim.number, what };
-        if block.claim.identity != span.identity {
-            return Err(unlinked("is of another chain"));
-        }
-        if parent.is_some_and(|parent| parent != block.claim.parent) {
-            return Err(unlinked("does not follow the block before it"));
-        }
-        if !block.body.matches(&block.claim) {
-            return Err(unlinked("does not commit to its body"));
-        }
-        parent = Some(block.claim.hash());
-    }
-    Ok(())
-}
-
 /// Reads the spans of a DA block. Total: bad bytes are dropped and counted, never an error, and
 /// the cost of a blob that no poster signed does not depend on what it claims to hold. Spans
 /// stand in the order of their first blobs.
 pub fn decode(block: &DaBlock, context: &ReadContext<'_>) -> (DaEntry, Dropped) {
-    decode_by(block, context, &recover)
+    decode_by(block, context, &poster_of)
 }
 
-/// [`decode`], with another answer to who signed: from the 65 bytes of a signature and the digest
+/// [`decode`], with another answer to who signed: from the 64 bytes of a signature and the digest
 /// they should be over. For signers whose keys a test does not have.
 pub fn decode_by(
     block: &DaBlock,
@@ -203,20 +191,16 @@ pub fn decode_by(
     signer: SignerOf<'_>,
 ) -> (DaEntry, Dropped) {
     let mut dropped = Dropped::default();
-    let mut spans = Vec::new();
-    let mut whole = HashSet::new();
+    let mut spans: Vec<PostedSpan> = Vec::new();
     for parts in collect(&block.blobs, context, signer, &mut dropped) {
         let blobs = parts.chunks.len() as u64;
         if parts.chunks.len() != usize::from(parts.count) {
             dropped.incomplete += blobs;
             continue;
         }
-        // The same payload, posted again in blobs of another size.
-        if !whole.insert(parts.id) {
-            dropped.duplicate += blobs;
-            continue;
-        }
         match parts.span(context.identity) {
+            // The same, posted again in blobs of another size or by another poster.
+            Ok(span) if spans.contains(&span) => dropped.duplicate += blobs,
             Ok(span) => spans.push(span),
             Err(DecompressError::Malformed) => dropped.malformed += blobs,
             Err(DecompressError::Oversize) => dropped.oversize += blobs,
@@ -230,18 +214,22 @@ pub fn decode_by(
 
 /// The blobs of one span found so far.
 struct Parts {
-    id: B256,
+    id: SpanId,
     count: u16,
-    chunks: BTreeMap<u16, Bytes>,
+    /// By index, with the hash of each.
+    chunks: BTreeMap<u16, (B256, Bytes)>,
 }
 
 impl Parts {
-    fn span(&self, identity: B256) -> Result<Span, DecompressError> {
-        let payload = self.chunks.values().map(AsRef::as_ref).collect::<Vec<&[u8]>>().concat();
-        if keccak256(&payload) != self.id {
+    fn span(&self, identity: B256) -> Result<PostedSpan, DecompressError> {
+        if let (1, Some((_, chunk))) = (self.count, self.chunks.get(&0)) {
+            return span_of(chunk, identity);
+        }
+        if envelope::span_id(self.chunks.values().map(|(hash, _)| *hash)) != self.id {
             return Err(DecompressError::Malformed);
         }
-        span_of(&payload, identity)
+        let chunks: Vec<&[u8]> = self.chunks.values().map(|(_, chunk)| chunk.as_ref()).collect();
+        span_of(&chunks.concat(), identity)
     }
 }
 
@@ -254,7 +242,7 @@ fn collect(
     let mut found: Vec<Parts> = Vec::new();
     let mut by_id = HashMap::new();
     for blob in blobs {
-        let Opened { id, index, count, chunk } = match envelope::open(blob, context, signer) {
+        let Opened { poster, part, hash, chunk } = match envelope::open(blob, context, signer) {
             Ok(opened) => opened,
             Err(reason) => {
                 *match reason {
@@ -266,16 +254,19 @@ fn collect(
                 continue;
             }
         };
-        // The count is part of the key: a poster that signs two counts for one payload makes two
-        // groups, of which at most one is whole.
-        let at = *by_id.entry((id, count)).or_insert_with(|| {
+        // Nobody's blobs mix with another poster's. The count is part of the key: a poster that
+        // signs two counts for one payload makes two groups, of which at most one is whole. One
+        // that is alone is named by its hash.
+        let Part { id, index, count } = part;
+        let alone = (count == 1).then_some(hash);
+        let at = *by_id.entry((poster, id, count, alone)).or_insert_with(|| {
             found.push(Parts { id, count, chunks: BTreeMap::new() });
             found.len() - 1
         });
         match found[at].chunks.entry(index) {
             Entry::Occupied(_) => dropped.duplicate += 1,
             Entry::Vacant(place) => {
-                place.insert(chunk);
+                place.insert((hash, chunk));
             }
         }
     }
@@ -298,14 +289,14 @@ impl SpanBuilder {
     /// Adds the next block and returns an upper bound of what [`encode`] makes of all so far: the
     /// bytes of all blobs together. It counts no compression, so the truth is lower. An error
     /// means that the block cannot join this span; what was added before it can be encoded.
-    pub fn push(&mut self, block: &SpanBlock) -> Result<usize, CodecError> {
+    pub fn push(&mut self, block: &PostedBlock) -> Result<usize, CodecError> {
         self.content.push(block)?;
         let payload = 1 + self.content.size_bound(self.proof_bytes);
         if payload > MAX_CONTENT_BYTES {
             let (have, most) = (payload, MAX_CONTENT_BYTES);
             return Err(CodecError::TooLarge { what: "bytes", have, most });
         }
-        let room = self.max_blob_bytes.saturating_sub(ENVELOPE_BYTES).max(1);
-        Ok(payload + payload.div_ceil(room) * ENVELOPE_BYTES)
+        let room = self.max_blob_bytes.saturating_sub(PART_ENVELOPE_BYTES).max(1);
+        Ok(payload + payload.div_ceil(room) * PART_ENVELOPE_BYTES)
     }
 }

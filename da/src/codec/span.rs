@@ -1,15 +1,21 @@
 //! The content of a span: a header, claims as differences to the claim before, bodies in columns.
 //!
-//! Header: format byte, rules hash, last header hash, seal (view, proof), first parent, first
-//! number. Then every column with its length in front. Numbers are varints. What follows from the
-//! bodies or from the claim before is not carried: identity, parents, roots.
+//! ```text
+//! header   format | rules tag 4 | last header tag 4 | seal view, proof | parent tag 4 | first number
+//! blocks   count | a byte of flags each | time since the block before each | candidates each
+//! columns  a bit for each that is not empty | their lengths | their bytes in order
+//! ```
+//! Numbers are varints, and lengths are. A proof of 65 bytes that ends in 27 or 28 and has its top
+//! bit of `s` free is a 0 and 64 bytes (EIP-2098); any other its length + 1 and its bytes. What
+//! follows from the bodies or from the claim before is not carried: identity, parents, roots.
 
 use alloy_primitives::{B256, Bytes};
 use alloy_rlp::{Decodable, Encodable};
 use causeway_chainspec::metalayer::{MAX_ANCHORS, MAX_FLOWS, MAX_ITEMS, MAX_LANES};
+use causeway_chainspec::posted::{Changes, Moved};
 use causeway_chainspec::seal::MAX_PROOF_BYTES;
 use causeway_chainspec::{
-    Anchor, BlockBody, Claim, ForcedCut, Inbound, Origin, Seal, Span, SpanBlock, Takeover,
+    Anchor, BlockBody, Inbound, Origin, PostedBlock, PostedSpan, Seal, Takeover,
 };
 
 use super::columns::{self, TxColumns, TxReader};
@@ -25,7 +31,7 @@ pub const MAX_TAKEOVER_BYTES: usize = 16 << 10;
 /// Most takeovers inside one another: hashing a claim costs exponentially many steps in it.
 pub const MAX_TAKEOVER_DEPTH: usize = 4;
 
-// Flags of a block: what differs from the block before (before the first: all zero and none).
+// Flags of a block: what differs from the block before.
 const ORIGIN: u8 = 1;
 const CUT: u8 = 1 << 1;
 const LANE: u8 = 1 << 2;
@@ -52,30 +58,15 @@ pub(super) fn format_of(vm: &str) -> Format {
     }
 }
 
-/// What the next block is compared with.
-#[derive(Debug, Clone, Copy, Default)]
-struct Last {
-    number: u64,
-    term: u64,
-    time_ms: u64,
-    origin: Option<Origin>,
-    cut: ForcedCut,
-}
-
-impl Last {
-    fn after(claim: &Claim) -> Self {
-        let Claim { number, term, time_ms, origin, cut, .. } = *claim;
-        Self { number, term, time_ms, origin, cut }
-    }
-}
+/// Columns beside those of the transactions: rare changes, and what comes in from members.
+const OWN: usize = 2;
 
 /// The columns of a span being written.
 #[derive(Debug)]
 pub(super) struct Content {
     format: Format,
-    last: Option<Last>,
-    times: Vec<u8>,
     flags: Vec<u8>,
+    times: Vec<u8>,
     counts: Vec<u8>,
     rare: Vec<u8>,
     inbound: Vec<u8>,
@@ -86,9 +77,8 @@ impl Content {
     pub(super) fn new(format: Format) -> Self {
         Self {
             format,
-            last: None,
-            times: Vec::new(),
             flags: Vec::new(),
+            times: Vec::new(),
             counts: Vec::new(),
             rare: Vec::new(),
             inbound: Vec::new(),
@@ -96,30 +86,21 @@ impl Content {
         }
     }
 
-    /// Adds a block. Refuses what the format cannot say because the protocol forbids it.
-    pub(super) fn push(&mut self, block: &SpanBlock) -> Result<(), CodecError> {
-        let SpanBlock { claim, body } = block;
-        let unlinked = |what| CodecError::Unlinked { number: claim.number, what };
-        let last = self.last.unwrap_or_default();
-        if self.last.is_some() && last.number.checked_add(1) != Some(claim.number) {
-            return Err(unlinked("is not the next number"));
-        }
-        let elapsed = claim.time_ms.checked_sub(last.time_ms);
-        let elapsed = elapsed
-            .filter(|elapsed| *elapsed > 0 || self.last.is_none())
-            .ok_or(unlinked("has no later time"))?;
+    /// Adds a block.
+    pub(super) fn push(&mut self, block: &PostedBlock) -> Result<(), CodecError> {
+        let PostedBlock { changes, anchors, takeover, body, .. } = block;
         most("blocks", self.flags.len() + 1, MAX_BLOCKS)?;
         most("candidates", self.txs.count() + body.candidates.len(), MAX_CANDIDATES)?;
 
-        put(&mut self.times, elapsed);
+        put(&mut self.times, changes.elapsed_ms);
         put(&mut self.counts, body.candidates.len() as u64);
-        let mut flags = self.push_changes(claim, &last)?;
-        if !claim.anchors.is_empty() {
+        let mut flags = self.push_changes(changes);
+        if !anchors.is_empty() {
             flags |= ANCHORS;
-            most("anchors", claim.anchors.len(), MAX_ANCHORS)?;
-            put_rlp(&mut self.rare, &claim.anchors);
+            most("anchors", anchors.len(), MAX_ANCHORS)?;
+            put_rlp(&mut self.rare, anchors);
         }
-        if let Some(takeover) = &claim.takeover {
+        if let Some(takeover) = takeover {
             flags |= TAKEOVER;
             most("takeovers in a takeover", depth(takeover), MAX_TAKEOVER_DEPTH)?;
             most("takeover bytes", put_rlp(&mut self.rare, takeover), MAX_TAKEOVER_BYTES)?;
@@ -137,71 +118,105 @@ impl Content {
         for raw in &body.candidates {
             self.txs.push(raw, self.format == Format::Ethereum);
         }
-        self.last = Some(Last::after(claim));
         Ok(())
     }
 
-    /// Writes the fields that differ from the claim before.
-    fn push_changes(&mut self, claim: &Claim, last: &Last) -> Result<u8, CodecError> {
-        let unlinked = |what| CodecError::Unlinked { number: claim.number, what };
+    fn push_changes(&mut self, changes: &Changes) -> u8 {
         let mut flags = 0;
-        if claim.term != last.term {
+        if changes.term != 0 {
             flags |= TERM;
-            let step = claim.term.checked_sub(last.term).ok_or(unlinked("has a lower term"))?;
-            put(&mut self.rare, step);
+            put(&mut self.rare, changes.term);
         }
-        if claim.origin != last.origin {
+        if let Some(origin) = changes.origin {
             flags |= ORIGIN;
-            let origin = claim.origin.ok_or(unlinked("drops the origin"))?;
             put(&mut self.rare, origin.number);
             self.rare.extend_from_slice(origin.hash.as_slice());
         }
-        let (cut, before) = (claim.cut, last.cut);
-        if cut.da != before.da {
-            flags |= CUT;
-            let step = cut.da.height.checked_sub(before.da.height);
-            put(&mut self.rare, step.ok_or(unlinked("has a lower cut"))?);
-            self.rare.extend_from_slice(cut.da.hash.as_slice());
+        for (flag, moved) in [(CUT, changes.cut), (LANE, changes.lane)] {
+            if let Some(Moved { by, hash }) = moved {
+                flags |= flag;
+                put(&mut self.rare, by);
+                self.rare.extend_from_slice(hash.as_slice());
+            }
         }
-        if cut.lane != before.lane {
-            flags |= LANE;
-            let step = cut.lane.count.checked_sub(before.lane.count);
-            put(&mut self.rare, step.ok_or(unlinked("has a lower lane count"))?);
-            self.rare.extend_from_slice(cut.lane.accumulator.as_slice());
-        }
-        Ok(flags)
+        flags
     }
 
     fn columns(&self) -> impl Iterator<Item = &[u8]> {
-        let own = [&self.times, &self.flags, &self.counts, &self.rare, &self.inbound];
-        own.into_iter().map(Vec::as_slice).chain(self.txs.columns())
+        [&self.rare, &self.inbound].into_iter().map(Vec::as_slice).chain(self.txs.columns())
     }
 
     /// Upper bound of the content's size with a proof of `proof_bytes`.
     pub(super) fn size_bound(&self, proof_bytes: usize) -> usize {
-        // Format, three hashes, view, proof length, number, and a length for each column.
-        let header = 1 + 3 * 32 + 3 * 10 + proof_bytes;
-        header + self.columns().map(|column| column.len() + 4).sum::<usize>()
+        // Format, three tags, view, proof length, number, count, bits, a length for each column.
+        let header = 1 + 3 * 4 + 3 * 10 + 2 * 3 + proof_bytes;
+        let blocks = self.flags.len() + self.times.len() + self.counts.len();
+        header + blocks + self.columns().map(|column| column.len() + 4).sum::<usize>()
     }
 
     /// The content with the header of `span`, whose blocks were pushed.
-    pub(super) fn finish(&self, span: &Span) -> Result<Vec<u8>, CodecError> {
-        let first = &span.blocks.first().ok_or(CodecError::Empty)?.claim;
+    pub(super) fn finish(&self, span: &PostedSpan) -> Result<Vec<u8>, CodecError> {
+        if self.flags.is_empty() {
+            return Err(CodecError::Empty);
+        }
         most("seal bytes", span.seal.proof.len(), MAX_PROOF_BYTES)?;
         let mut out = Vec::with_capacity(self.size_bound(span.seal.proof.len()));
         out.push(self.format as u8);
-        out.extend_from_slice(span.rules_hash.as_slice());
+        out.extend_from_slice(span.rules.as_slice());
         out.extend_from_slice(span.last_header.as_slice());
-        put(&mut out, span.seal.view);
-        put_counted(&mut out, &span.seal.proof);
-        out.extend_from_slice(first.parent.as_slice());
-        put(&mut out, first.number);
+        put_seal(&mut out, &span.seal);
+        out.extend_from_slice(span.parent.as_slice());
+        put(&mut out, span.number);
+        put(&mut out, self.flags.len() as u64);
+        for each in [&self.flags, &self.times, &self.counts] {
+            out.extend_from_slice(each);
+        }
+        let filled = self.columns().zip(0..).filter(|(column, _)| !column.is_empty());
+        put(&mut out, filled.fold(0, |bits, (_, at)| bits | 1 << at));
+        for column in self.columns().filter(|column| !column.is_empty()) {
+            put(&mut out, column.len() as u64);
+        }
         for column in self.columns() {
-            put_counted(&mut out, column);
+            out.extend_from_slice(column);
         }
         most("bytes", out.len(), MAX_CONTENT_BYTES)?;
         Ok(out)
     }
+}
+
+/// Where the parity stands in a signature of 64 bytes.
+const PARITY_AT: usize = 32;
+
+fn put_seal(out: &mut Vec<u8>, seal: &Seal) {
+    put(out, seal.view);
+    match seal.proof.as_ref() {
+        [words @ .., v @ (27 | 28)] if words.len() == 64 && words[PARITY_AT] < 0x80 => {
+            out.push(0);
+            let start = out.len();
+            out.extend_from_slice(words);
+            out[start + PARITY_AT] |= (v - 27) << 7;
+        }
+        proof => {
+            put(out, proof.len() as u64 + 1);
+            out.extend_from_slice(proof);
+        }
+    }
+}
+
+fn read_seal(reader: &mut Reader<'_>) -> Result<Seal, Malformed> {
+    let view = reader.number()?;
+    let proof = match reader.length()? {
+        0 => {
+            let mut proof = reader.take(64)?.to_vec();
+            let v = 27 + (proof[PARITY_AT] >> 7);
+            proof[PARITY_AT] &= 0x7f;
+            proof.push(v);
+            proof.into()
+        }
+        above if above > MAX_PROOF_BYTES + 1 => return Err(Malformed("seal too long")),
+        above => Bytes::copy_from_slice(reader.take(above - 1)?),
+    };
+    Ok(Seal { view, proof })
 }
 
 fn most(what: &'static str, have: usize, most: usize) -> Result<(), CodecError> {
@@ -234,30 +249,28 @@ fn put_rlp<T: Encodable>(out: &mut Vec<u8>, value: &T) -> usize {
 }
 
 /// Reads a content and checks that it is the one [`Content`] writes for what it says.
-pub(super) fn parse(content: &[u8], identity: B256) -> Result<Span, Malformed> {
+pub(super) fn parse(content: &[u8], identity: B256) -> Result<PostedSpan, Malformed> {
     let reader = &mut Reader::new(content);
     let format = match reader.byte()? {
         0 => Format::Opaque,
         1 => Format::Ethereum,
         _ => return Err(Malformed("unknown transaction format")),
     };
-    let (rules_hash, last_header) = (reader.hash()?, reader.hash()?);
-    let view = reader.number()?;
-    let proof = reader.take_counted()?;
-    if proof.len() > MAX_PROOF_BYTES {
-        return Err(Malformed("seal too long"));
-    }
-    let seal = Seal { view, proof: Bytes::copy_from_slice(proof) };
-    let (parent, number) = (reader.hash()?, reader.number()?);
+    let (rules, last_header) = (reader.tag()?, reader.tag()?);
+    let seal = read_seal(reader)?;
+    let (parent, number) = (reader.tag()?, reader.number()?);
     let mut columns = Columns::new(reader)?;
     if !reader.is_empty() {
         return Err(Malformed("bytes after the last column"));
     }
-    let blocks = columns.blocks(identity, parent, number)?;
-    let span = Span { identity, rules_hash, blocks, seal, last_header };
+    let blocks = columns.blocks()?;
+    let span = PostedSpan { identity, rules, parent, number, blocks, seal, last_header };
+    if number == 0 || span.last().is_none() {
+        return Err(Malformed("number too large, or that of genesis"));
+    }
     let mut again = Content::new(format);
     for block in &span.blocks {
-        again.push(block).map_err(|_| Malformed("forbidden step between blocks"))?;
+        again.push(block).map_err(|_| Malformed("more of something than may be"))?;
     }
     match again.finish(&span) {
         Ok(bytes) if bytes == content => Ok(span),
@@ -267,9 +280,9 @@ pub(super) fn parse(content: &[u8], identity: B256) -> Result<Span, Malformed> {
 
 /// The columns of a span being read.
 struct Columns<'a> {
-    times: Reader<'a>,
     flags: &'a [u8],
-    counts: Reader<'a>,
+    times: Vec<u64>,
+    counts: Vec<u64>,
     rare: Reader<'a>,
     inbound: Reader<'a>,
     txs: TxReader<'a>,
@@ -277,77 +290,73 @@ struct Columns<'a> {
 
 impl<'a> Columns<'a> {
     fn new(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
-        let mut column = || reader.take_counted().map(Reader::new);
-        let (times, flags, counts) = (column()?, column()?.rest(), column()?);
-        let (rare, inbound) = (column()?, column()?);
-        let mut txs = [Reader::new(&[]); columns::COUNT];
-        for tx_column in &mut txs {
-            *tx_column = column()?;
-        }
-        if flags.is_empty() || flags.len() > MAX_BLOCKS {
+        let blocks = reader.length()?;
+        if blocks == 0 || blocks > MAX_BLOCKS {
             return Err(Malformed("no blocks, or too many"));
         }
+        let flags = reader.take(blocks)?;
+        let mut numbers = || (0..blocks).map(|_| reader.number()).collect::<Result<Vec<_>, _>>();
+        let (times, counts) = (numbers()?, numbers()?);
+        let filled = reader.number()?;
+        let mut lengths = [0; OWN + columns::COUNT];
+        for (at, length) in lengths.iter_mut().enumerate() {
+            if filled >> at & 1 == 1 {
+                *length = reader.length()?;
+            }
+        }
+        let mut all = [Reader::new(&[]); OWN + columns::COUNT];
+        for (column, length) in all.iter_mut().zip(lengths) {
+            *column = Reader::new(reader.take(length)?);
+        }
+        let [rare, inbound, txs @ ..] = all;
         let txs = TxReader::new(txs);
         if txs.count() > MAX_CANDIDATES {
             return Err(Malformed("too many candidates"));
         }
-        Ok(Self { times, flags, counts, rare, inbound, txs })
+        Ok(Self { flags, times, counts, rare, inbound, txs })
     }
 
-    fn blocks(
-        &mut self,
-        identity: B256,
-        mut parent: B256,
-        first: u64,
-    ) -> Result<Vec<SpanBlock>, Malformed> {
+    fn blocks(&mut self) -> Result<Vec<PostedBlock>, Malformed> {
         let mut blocks = Vec::with_capacity(self.flags.len());
-        let mut last = Last::default();
-        for (index, &flags) in self.flags.iter().enumerate() {
-            let number = first.checked_add(index as u64).ok_or(Malformed("number too large"))?;
-            last.number = number;
-            let (anchors, takeover) = self.changes(flags, &mut last)?;
-            let body = self.body(flags)?;
-            let claim = Claim {
-                identity,
-                number,
-                term: last.term,
-                parent,
-                time_ms: last.time_ms,
-                origin: last.origin,
-                cut: last.cut,
+        for at in 0..self.flags.len() {
+            let flags = self.flags[at];
+            if self.times[at] == 0 {
+                return Err(Malformed("two blocks of one time"));
+            }
+            let changes = self.changes(flags, self.times[at])?;
+            let (anchors, takeover) = self.extras(flags)?;
+            let body = self.body(flags, self.counts[at])?;
+            blocks.push(PostedBlock {
+                changes,
                 anchors,
+                takeover,
                 inbound_root: body.inbound_root(),
                 candidates_root: body.candidates_root(),
-                takeover,
-            };
-            parent = claim.hash();
-            blocks.push(SpanBlock { claim, body });
+                body,
+            });
         }
         // Bytes left in any column would not be written again: the comparison finds them.
         Ok(blocks)
     }
 
-    fn changes(
-        &mut self,
-        flags: u8,
-        last: &mut Last,
-    ) -> Result<(Vec<Anchor>, Option<Takeover>), Malformed> {
-        let (times, rare) = (&mut self.times, &mut self.rare);
-        last.time_ms = add(last.time_ms, times)?;
-        if flags & TERM != 0 {
-            last.term = add(last.term, rare)?;
-        }
+    fn changes(&mut self, flags: u8, elapsed_ms: u64) -> Result<Changes, Malformed> {
+        let rare = &mut self.rare;
+        let term = if flags & TERM != 0 { rare.number()? } else { 0 };
+        let mut origin = None;
         if flags & ORIGIN != 0 {
-            last.origin = Some(Origin { number: rare.number()?, hash: rare.hash()? });
+            origin = Some(Origin { number: rare.number()?, hash: rare.hash()? });
         }
-        if flags & CUT != 0 {
-            last.cut.da.height = add(last.cut.da.height, rare)?;
-            last.cut.da.hash = rare.hash()?;
-        }
-        if flags & LANE != 0 {
-            last.cut.lane.count = add(last.cut.lane.count, rare)?;
-            last.cut.lane.accumulator = rare.hash()?;
-        }
+        let mut moved = |flag: u8| -> Result<Option<Moved>, Malformed> {
+            if flags & flag == 0 {
+                return Ok(None);
+            }
+            Ok(Some(Moved { by: rare.number()?, hash: rare.hash()? }))
+        };
+        Ok(Changes { elapsed_ms, term, origin, cut: moved(CUT)?, lane: moved(LANE)? })
+    }
+
+    fn extras(&mut self, flags: u8) -> Result<(Vec<Anchor>, Option<Takeover>), Malformed> {
+        let rare = &mut self.rare;
         let anchors = if flags & ANCHORS != 0 { rlp(rare.take_counted()?)? } else { Vec::new() };
         let mut takeover = None;
         if flags & TAKEOVER != 0 {
@@ -364,7 +373,7 @@ impl<'a> Columns<'a> {
         Ok((anchors, takeover))
     }
 
-    fn body(&mut self, flags: u8) -> Result<BlockBody, Malformed> {
+    fn body(&mut self, flags: u8, candidates: u64) -> Result<BlockBody, Malformed> {
         let mut body = BlockBody::default();
         if flags & INBOUND != 0 {
             let count = self.inbound.length()?;
@@ -375,15 +384,11 @@ impl<'a> Columns<'a> {
                 body.inbound.push(rlp(self.inbound.take_counted()?)?);
             }
         }
-        for _ in 0..self.counts.length()? {
+        for _ in 0..candidates {
             body.candidates.push(self.txs.next()?);
         }
         Ok(body)
     }
-}
-
-fn add(value: u64, step: &mut Reader<'_>) -> Result<u64, Malformed> {
-    value.checked_add(step.number()?).ok_or(Malformed("number too large"))
 }
 
 fn rlp<T: Decodable>(mut bytes: &[u8]) -> Result<T, Malformed> {

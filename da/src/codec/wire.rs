@@ -1,14 +1,26 @@
 //! Varints and a bounded reader: the alphabet of the span format.
 
 use alloy_primitives::B256;
+use causeway_chainspec::posted::Tag;
 
 /// Bytes that are no span. The text says what was wrong; it is for logs only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Malformed(pub(super) &'static str);
 
 /// Appends `value` in LEB128: seven bits a byte, lowest first, no longer than needed.
-pub(super) fn put(out: &mut Vec<u8>, value: impl Into<u128>) {
-    let mut value = value.into();
+pub(super) fn put(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+/// [`put`] for numbers of any size.
+pub(super) fn put_wide(out: &mut Vec<u8>, mut value: u128) {
+    if let Ok(small) = u64::try_from(value) {
+        return put(out, small);
+    }
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;
@@ -51,6 +63,10 @@ impl<'a> Reader<'a> {
         Ok(self.take(1)?[0])
     }
 
+    pub(super) fn tag(&mut self) -> Result<Tag, Malformed> {
+        Ok(Tag::from_slice(self.take(4)?))
+    }
+
     pub(super) fn hash(&mut self) -> Result<B256, Malformed> {
         Ok(B256::from_slice(self.take(32)?))
     }
@@ -75,6 +91,11 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn number(&mut self) -> Result<u64, Malformed> {
+        // Nearly all are small.
+        if let [byte @ 0..0x80, rest @ ..] = self.rest {
+            self.rest = rest;
+            return Ok(u64::from(*byte));
+        }
         u64::try_from(self.wide()?).map_err(|_| Malformed("number too large"))
     }
 
@@ -91,7 +112,7 @@ mod tests {
     fn varints_round_trip_and_have_one_form() {
         for value in [0, 1, 127, 128, 300, u128::from(u64::MAX), 1 << 126, u128::MAX] {
             let mut out = Vec::new();
-            put(&mut out, value);
+            put_wide(&mut out, value);
             let mut reader = Reader::new(&out);
             assert_eq!(reader.wide(), Ok(value));
             assert!(reader.is_empty());

@@ -14,6 +14,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::ExecutionError;
 use crate::disk::{DiskFile, Folder, failed};
+use crate::metrics::Histogram;
 pub use entry::{Accepted, BlockEntry, DerivedEntry, Entry, UnderiveEntry, UnwindEntry};
 use segment::{Cursor, SEGMENT_HEADER, encode_frame};
 
@@ -28,6 +29,7 @@ pub struct Log {
     segment_bytes: u64,
     state: Mutex<State>,
     synced: Condvar,
+    sync_seconds: Arc<Histogram>,
 }
 
 #[derive(Debug)]
@@ -116,7 +118,13 @@ impl Log {
         };
         let state =
             State { file, starts, cursor, durable: cursor.offset, syncing: false, failed: None };
-        Ok(Self { folder, segment_bytes, state: Mutex::new(state), synced: Condvar::new() })
+        Ok(Self {
+            folder,
+            segment_bytes,
+            state: Mutex::new(state),
+            synced: Condvar::new(),
+            sync_seconds: Arc::new(Histogram::seconds()),
+        })
     }
 
     /// Appends entries side by side and returns the offset behind them. Not durable before
@@ -163,7 +171,8 @@ impl Log {
             crash::point("log.sync.before");
             state.syncing = true;
             let (file, target) = (state.file.clone(), state.cursor.offset);
-            let result = MutexGuard::unlocked(&mut state, || file.sync_data());
+            let result =
+                MutexGuard::unlocked(&mut state, || self.sync_seconds.time(|| file.sync_data()));
             state.syncing = false;
             match result {
                 Ok(()) => state.durable = state.durable.max(target),
@@ -184,6 +193,19 @@ impl Log {
     /// Offset behind the last entry appended.
     pub fn end(&self) -> u64 {
         self.state.lock().cursor.offset
+    }
+
+    /// Has the duration of each grouped fdatasync taken in by a histogram.
+    #[must_use]
+    pub fn observed_by(mut self, sync_seconds: Arc<Histogram>) -> Self {
+        self.sync_seconds = sync_seconds;
+        self
+    }
+
+    /// Bytes appended that are not durable yet.
+    pub fn undurable(&self) -> u64 {
+        let state = self.state.lock();
+        state.cursor.offset - state.durable
     }
 
     /// Offset of the oldest entry kept.

@@ -14,6 +14,7 @@ use causeway_chainspec::{
     SystemModule, Tx, TxEnvelope, TxError,
 };
 
+use crate::metrics::Metrics;
 use crate::overlay::{Empty, Layer, Overlay, StateOver, TrieOver};
 use crate::store::ExecutedBlock;
 use crate::system::{self, Closing};
@@ -46,6 +47,7 @@ pub(super) struct Rules {
     pub(super) spec: Arc<ChainSpec>,
     pub(super) vm: Arc<dyn Vm>,
     pub(super) modules: Vec<Arc<dyn SystemModule>>,
+    pub(super) metrics: Arc<Metrics>,
 }
 
 /// A block that ran, before it is hashed.
@@ -214,7 +216,7 @@ impl Rules {
         plan: BlockPlan,
         run: Run,
     ) -> Result<Layer, ExecutionError> {
-        hash_block(&parent.state, parent.id.hash, plan, run)
+        self.metrics.root.time(|| hash_block(&parent.state, parent.id.hash, plan, run))
     }
 
     /// Executes and hashes a plan whose claim is final.
@@ -228,7 +230,7 @@ impl Rules {
             return Err(ExecutionError::Broken(format!("claim {number} is of another body")));
         }
         let start = Instant::now();
-        let run = self.run(parent, &plan, &Stop::never())?;
+        let run = self.metrics.execute_follow.time(|| self.run(parent, &plan, &Stop::never()))?;
         let ran = start.elapsed();
         let layer = self.seal(parent, plan, run)?;
         let block = &layer.executed.block;

@@ -1,7 +1,10 @@
 //! The only state transition: plan to executed block, committed in the log's order.
 
+mod adopt;
 mod build;
 mod execute;
+mod journal;
+mod load;
 mod persist;
 mod recover;
 mod snapshot;
@@ -22,12 +25,14 @@ use causeway_chainspec::{
 use parking_lot::{Mutex, RwLock};
 
 use crate::disk::Folder;
-use crate::log::{Accepted, BlockEntry, DerivedEntry, Entry, Log, UnderiveEntry, UnwindEntry};
+use crate::log::{BlockEntry, DerivedEntry, Entry, Log, UnderiveEntry, UnwindEntry};
 use crate::overlay::Layer;
 use crate::store::{Store, StoreConfig};
 use crate::{ExecutionError, Stop, Vm, system};
 pub use execute::MESSAGE_PASSER;
 use execute::{Parent, Rules};
+pub use journal::Done;
+use journal::Journal;
 use persist::{Change, Persist};
 use snapshot::Picture;
 pub use snapshot::Snapshot;
@@ -94,8 +99,9 @@ pub struct Proof {
 /// reads never wait for a block being executed. Dropping it without [`Pipeline::close`] loses
 /// nothing that was acknowledged: the next start takes it from the log.
 pub struct Pipeline {
-    /// Dropped before `core`: its thread uses the store.
+    /// Both dropped before `core`: their threads use the store and the log.
     persist: Persist,
+    journal: Journal,
     core: Arc<Core>,
     /// Held while the chain changes, so that the log's order is the order of changes.
     writer: Mutex<()>,
@@ -216,21 +222,25 @@ impl Pipeline {
         let vm = crate::open(&spec)?;
         let config = StoreConfig { identity, archive, history_blocks, cache_bytes };
         let store = Store::open(datadir.clone(), config)?;
-        let rules = Rules { spec, vm, modules };
+        let rules = Rules { spec, vm, modules, metrics: Arc::default() };
         let picture = recover::first_picture(&store, &rules)?;
         recover::has_log(&datadir.folder(LOG_FOLDER), &picture)?;
+        let log = Log::open(datadir.folder(LOG_FOLDER))?;
+        let log = log.observed_by(rules.metrics.journal_sync.clone());
         let core = Arc::new(Core {
             rules,
             store,
-            log: Log::open(datadir.folder(LOG_FOLDER))?,
+            log,
             executed: Mutex::default(),
             picture: RwLock::new(Arc::new(picture)),
             failed: OnceLock::new(),
             #[cfg(test)]
             hold: Default::default(),
         });
-        let persist = Persist::start(core.clone(), datadir.disk().in_step())?;
-        let pipeline = Self { persist, core, writer: Mutex::new(()) };
+        let in_step = datadir.disk().in_step();
+        let persist = Persist::start(core.clone(), in_step)?;
+        let journal = Journal::start(core.clone(), in_step)?;
+        let pipeline = Self { persist, journal, core, writer: Mutex::new(()) };
         let recovered = pipeline.replay()?;
         Ok((pipeline, recovered))
     }
@@ -275,7 +285,8 @@ impl Pipeline {
     pub fn build(&self, draft: BlockPlan, stop: &Stop) -> Result<Built, ExecutionError> {
         self.core.healthy()?;
         let parent = self.core.parent(draft.claim.parent)?;
-        let built = self.core.rules.build(&parent, draft, stop)?;
+        let rules = &self.core.rules;
+        let built = rules.metrics.build.time(|| rules.build(&parent, draft, stop))?;
         let layer = Arc::new(built.layer);
         self.core.remember(layer.clone());
         Ok(Built {
@@ -310,6 +321,7 @@ impl Pipeline {
                 latest.number
             )));
         }
+        let _timer = self.core.rules.metrics.commit.timer();
         let entry = BlockEntry::new(&layer.executed.block, seal.clone(), signed);
         crash::point("commit.before");
         let end = self.core.log.append(&[Entry::Block(Box::new(entry))])?;
@@ -452,29 +464,6 @@ impl Pipeline {
         crash::point("underive.stored");
         self.core.change_picture(|picture| picture.heads.safe = id);
         Ok(())
-    }
-
-    /// Makes transactions durable before they are acknowledged: one grouped fdatasync.
-    pub fn accept(&self, txs: &[Arc<Tx>]) -> Result<(), ExecutionError> {
-        self.core.healthy()?;
-        let entries: Vec<_> = txs
-            .iter()
-            .map(|tx| Entry::Accepted(Accepted { raw: tx.raw.clone(), sender: tx.sender }))
-            .collect();
-        let end = self.core.log.append(&entries)?;
-        self.core.log.sync(end)
-    }
-
-    /// Appends a record of the sequencer; durable after [`Pipeline::sync`].
-    pub fn append_vote(&self, record: Bytes) -> Result<(), ExecutionError> {
-        self.core.healthy()?;
-        self.core.log.append(&[Entry::Vote(record)]).map(|_| ())
-    }
-
-    /// One grouped fdatasync of the log.
-    pub fn sync(&self) -> Result<(), ExecutionError> {
-        self.core.healthy()?;
-        self.core.log.sync(self.core.log.end())
     }
 
     /// What users may see now. Cheap: taken for every request.

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
 use alloy_primitives::Bytes;
@@ -69,6 +69,7 @@ impl Persist {
             Self::Beside(thread) => thread.send(job),
             Self::InStep(core, queue) => {
                 let mut queue = queue.lock();
+                core.rules.metrics.persist_queue.add(1);
                 queue.push_back(job);
                 if queue.len() < QUEUE { Ok(()) } else { write_all(core, &mut queue) }
             }
@@ -93,6 +94,7 @@ fn write_all(core: &Core, queue: &mut VecDeque<Job>) -> Result<(), ExecutionErro
     while !queue.is_empty() {
         let mut gathered = Gathered::new(core.picture().base.number);
         queue.drain(..queue.len().min(BATCH)).for_each(|job| gathered.add(job));
+        core.rules.metrics.persist_queue.sub(gathered.jobs);
         if let Err(error) = gathered.write(core) {
             core.fail(error.to_string());
             return Err(ended(core));
@@ -124,7 +126,16 @@ impl Beside {
 
     fn send(&self, job: Job) -> Result<(), ExecutionError> {
         let jobs = self.jobs.as_ref().expect("only dropping takes it");
-        jobs.send(job).map_err(|_| ended(&self.core))
+        let metrics = &self.core.rules.metrics;
+        metrics.persist_queue.add(1);
+        let sent = match jobs.try_send(job) {
+            Err(TrySendError::Full(job)) => {
+                metrics.commit_waits.add(1);
+                jobs.send(job).map_err(drop)
+            }
+            sent => sent.map_err(drop),
+        };
+        sent.map_err(|()| ended(&self.core))
     }
 }
 
@@ -175,6 +186,7 @@ fn run(core: &Core, inbox: &Receiver<Job>, abandon: &AtomicBool) {
         if abandon.load(Ordering::Relaxed) {
             return;
         }
+        core.rules.metrics.persist_queue.sub(gathered.jobs);
         if let Err(error) = gathered.write(core) {
             tracing::error!(%error, "the store failed");
             core.fail(error.to_string());
@@ -191,15 +203,18 @@ struct Gathered {
     layers: Vec<Arc<Layer>>,
     replies: Vec<SyncSender<()>>,
     changes: usize,
+    /// Changes and wishes to flush.
+    jobs: u64,
 }
 
 impl Gathered {
     fn new(base: u64) -> Self {
         let (batch, layers, replies) = Default::default();
-        Self { base, batch, layers, replies, changes: 0 }
+        Self { base, batch, layers, replies, changes: 0, jobs: 0 }
     }
 
     fn add(&mut self, job: Job) {
+        self.jobs += 1;
         let batch = &mut self.batch;
         match job.change {
             Change::Block(layer) => {
@@ -236,7 +251,9 @@ impl Gathered {
         if self.changes > 0 {
             // The store must never hold what the log may still lose.
             core.log.sync(self.batch.log_offset)?;
-            core.store.commit(&self.batch)?;
+            let metrics = &core.rules.metrics;
+            metrics.store_commit.time(|| core.store.commit(&self.batch))?;
+            metrics.store_blocks.count(self.batch.blocks.len() as u64);
             self.show(core)?;
             core.log.truncate(self.batch.log_offset, &mut |records| {
                 still_needed(&core.picture().view, records)

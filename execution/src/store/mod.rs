@@ -147,6 +147,12 @@ impl Store {
         result
     }
 
+    /// The database's page cache: its name, bytes used, bytes it may use.
+    pub fn cache(&self) -> (&'static str, u64, u64) {
+        let used = redb::ReadableDatabase::cache_stats(&self.db).used_bytes();
+        ("store", used as u64, self.config.cache_bytes as u64)
+    }
+
     /// Every table: name, rows, bytes of keys and values.
     pub fn stats(&self) -> Result<Vec<TableStats>, ExecutionError> {
         check::stats(&self.view()?)

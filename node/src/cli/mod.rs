@@ -7,6 +7,7 @@ pub mod db;
 pub mod devnet;
 pub mod metalayer;
 pub mod new;
+mod preset;
 mod remotes;
 pub mod run;
 pub mod status;

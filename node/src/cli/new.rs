@@ -16,6 +16,7 @@ use eyre::{WrapErr, bail, eyre};
 use serde_json::json;
 
 use super::chainspec::parse_here;
+use super::preset::Preset;
 use super::print;
 use crate::exit::Exit;
 
@@ -42,9 +43,12 @@ pub struct NewArgs {
     /// Sequencer mode
     #[arg(long, default_value = "single")]
     sequencer: String,
-    /// Time between blocks while there are transactions
-    #[arg(long, default_value = "1s")]
-    block_time: String,
+    /// What the chain is tuned for; the flags below change single choices of it
+    #[arg(long, value_enum)]
+    preset: Option<Preset>,
+    /// Time between blocks while there are transactions; 1s if neither this nor a preset is given
+    #[arg(long)]
+    block_time: Option<String>,
     /// Time between blocks while there are none; 2s or the block time if not given
     #[arg(long)]
     idle: Option<String>,
@@ -152,8 +156,18 @@ impl NewArgs {
         template.kind = kind;
         template.da.clone_from(&self.da);
         template.sequencer.clone_from(&self.sequencer);
-        template.block_time.clone_from(&self.block_time);
-        template.idle = self.idle.clone().unwrap_or_default();
+        "1s".clone_into(&mut template.block_time);
+        template.idle.clear();
+        if let Some(preset) = self.preset {
+            preset.apply(&mut template);
+        }
+        let given = |flag: &Option<String>, choice: &mut String| {
+            if let Some(flag) = flag {
+                choice.clone_from(flag);
+            }
+        };
+        given(&self.block_time, &mut template.block_time);
+        given(&self.idle, &mut template.idle);
         template.gas_limit.clone_from(&self.gas_limit);
         template.gas_rate = self.gas_rate.clone().unwrap_or_else(|| self.gas_limit.clone());
         template.window = self.window.clone().unwrap_or_else(|| window.to_owned());
@@ -408,6 +422,22 @@ mod tests {
         let (spec, _) = load(&dir.join("chain.toml")).unwrap();
         assert_eq!((spec.kind, spec.sequencer.window_ms), (Kind::Testnet, 3_600_000));
         std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn a_preset_is_a_valid_chain_and_flags_change_it() {
+        let dir = scratch("preset");
+        let times = |more: &[&str]| {
+            new(&dir, more).unwrap();
+            let (spec, warnings) = load(&dir.join("chain.toml")).unwrap();
+            assert!(warnings.is_empty(), "{warnings:?}");
+            std::fs::remove_dir_all(&dir).unwrap();
+            (spec.sequencer.block_time_ms, spec.sequencer.idle_ms, spec.da.interval_ms)
+        };
+        assert_eq!(times(&[]), (1000, 2000, 1000));
+        assert_eq!(times(&["--preset", "low-latency"]), (10, 120_000, 250));
+        let own = ["--preset", "low-latency", "--block-time", "20ms", "--idle", "1s"];
+        assert_eq!(times(&own), (20, 1000, 250));
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! `causeway run`: one node of a chain, until it is told to stop.
 
 use std::net::{SocketAddr, TcpListener};
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use causeway_chainspec::Clock;
 use causeway_chainspec::spec::Lock;
-use causeway_consensus::mempool::Limits;
 use causeway_da::DaError;
 use causeway_da::local::{LocalConfig, LocalDa};
 use clap::Args;
@@ -22,6 +22,7 @@ use crate::config::{
 };
 use crate::exit::{CommandResult, Exit, ExitError};
 use crate::logging::{self, LogFormat};
+use crate::metrics;
 use crate::node::Settings;
 use crate::rpc::RpcConfig;
 use crate::tasks::{self, Running};
@@ -56,12 +57,31 @@ pub struct Run {
     /// Key file that signs what is posted to DA.
     #[arg(long, env = "CAUSEWAY_POSTER_KEY")]
     poster_key: Option<PathBuf>,
+    /// Address that serves the node's metrics as OpenMetrics text, as 127.0.0.1:9101;
+    /// none if not given.
+    #[arg(long, env = "CAUSEWAY_METRICS", value_name = "ADDRESS")]
+    metrics: Option<SocketAddr>,
     /// Keep the state of every block.
     #[arg(long)]
     archive: bool,
+    /// Caches of the store, in MiB; members that are followed share them.
+    #[arg(long, env = "CAUSEWAY_CACHE_MIB", value_name = "MIB")]
+    cache_mib: Option<usize>,
+    /// Most transactions that may wait.
+    #[arg(long, env = "CAUSEWAY_POOL_COUNT", value_name = "COUNT")]
+    pool_count: Option<NonZeroUsize>,
     /// Origin of web pages that may call this node (CORS); `*` for all. May be given again.
     #[arg(long)]
     origin: Vec<String>,
+    /// Namespaces of JSON-RPC that answer, as eth,net; all if not given.
+    #[arg(long, env = "CAUSEWAY_RPC_API", value_delimiter = ',', value_name = "NAMESPACES")]
+    rpc_api: Vec<String>,
+    /// Most connections of JSON-RPC at a time.
+    #[arg(long, env = "CAUSEWAY_RPC_CONNECTIONS", value_name = "COUNT")]
+    rpc_connections: Option<NonZeroU32>,
+    /// Most calls of a batch.
+    #[arg(long, env = "CAUSEWAY_RPC_BATCH", value_name = "COUNT")]
+    rpc_batch: Option<NonZeroU32>,
     /// Form of log lines.
     #[arg(long, value_enum, default_value_t)]
     log: LogFormat,
@@ -100,6 +120,8 @@ impl Run {
         let listener = TcpListener::bind(http).wrap_err_with(|| {
             format!("cannot listen on {http}; choose another address with --http")
         })?;
+        let metrics = self.metrics.or(file.metrics.listen).map(listen_metrics).transpose()?;
+        let rpc = self.limits(&mut file);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let followed = remotes::settings(&spec, &file.da, &file.remotes, &self.datadir)?;
         let mut settings = Settings {
@@ -113,19 +135,22 @@ impl Run {
             sequencer_url: self.sequencer.clone().or(file.sequencer.clone()),
             modules: Vec::new(),
             remotes: Arc::default(),
-            pool: Limits::default(),
+            pool: file.pool.limits(),
             archive: self.archive || file.store.archive.unwrap_or(false),
             history_blocks: file.store.history_blocks.unwrap_or(DEFAULT_HISTORY),
             cache_bytes: file.store.cache_mib.unwrap_or(DEFAULT_CACHE_MIB) << 20,
         };
-        let rpc = RpcConfig { origins: self.origin, ..RpcConfig::default() };
         block_on(async move {
             let interval_ms = settings.spec.da.interval_ms;
             let service = start_da(file.da_service, interval_ms, clock.clone()).await?;
             let cache_bytes = settings.cache_bytes / (followed.len() + 1);
             let (remotes, following) = remotes::start(followed, clock, cache_bytes).await?;
             settings.remotes = remotes;
-            let running = tasks::start(settings, listener, rpc).await?;
+            let mut running = tasks::start(settings, listener, rpc).await?;
+            if let Some(listener) = metrics {
+                info!(metrics = %metrics_url(&listener)?, "serving metrics");
+                running.serve_metrics(listener);
+            }
             if let Err(error) = check_lock(&self.chain, &running) {
                 running.stop().await?;
                 following.stop().await;
@@ -135,6 +160,31 @@ impl Run {
             until_stopped(running, following, service).await
         })?
     }
+}
+
+impl Run {
+    /// What flags say of limits goes into the file's, and those of JSON-RPC come out.
+    fn limits(&self, file: &mut NodeFile) -> RpcConfig {
+        let list = |flags: &[String]| (!flags.is_empty()).then(|| flags.to_vec());
+        let NodeFile { store, pool, rpc, .. } = file;
+        store.cache_mib = self.cache_mib.or(store.cache_mib);
+        pool.count = self.pool_count.or(pool.count);
+        rpc.origins = list(&self.origin).or(rpc.origins.take());
+        rpc.api = list(&self.rpc_api).or(rpc.api.take());
+        rpc.connections = self.rpc_connections.or(rpc.connections);
+        rpc.batch = self.rpc_batch.or(rpc.batch);
+        rpc.config()
+    }
+}
+
+fn listen_metrics(addr: SocketAddr) -> eyre::Result<TcpListener> {
+    TcpListener::bind(addr).wrap_err_with(|| {
+        format!("cannot serve metrics on {addr}; choose another address with --metrics")
+    })
+}
+
+fn metrics_url(listener: &TcpListener) -> eyre::Result<String> {
+    Ok(format!("http://{}{}", listener.local_addr()?, metrics::PATH))
 }
 
 /// Compares block 0 with `chain.lock` beside the spec, which is written if it is not there.

@@ -39,8 +39,8 @@ impl Backend for Node {
         self.clock.now_ms()
     }
 
-    async fn submit(&self, raw: Bytes) -> Result<B256, SubmitError> {
-        self.submit(raw).await
+    async fn submit_all(&self, raws: Vec<Bytes>) -> Vec<Result<B256, SubmitError>> {
+        self.submit_all(raws).await
     }
 
     async fn force(&self, entry: Bytes) -> Result<(), DaError> {

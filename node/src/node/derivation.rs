@@ -4,18 +4,23 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use alloy_primitives::{B256, Bytes};
-use causeway_chainspec::{
-    BlockBody, BlockPlan, Claim, DaEntry, ForcedEntry, Seal, StateError, crash,
-};
+use causeway_chainspec::posted::tag;
+use causeway_chainspec::{BlockPlan, DaEntry, PostedSpan, StateError, crash};
 use causeway_consensus::derive::{self, Cursor, Step};
-use causeway_consensus::rules::{DerivedAt, History};
-use causeway_da::{DaBlock, codec};
+use causeway_consensus::rules::{DerivedAt, History, Tip};
+use causeway_da::DaBlock;
 use causeway_execution::ExecutionError;
 use tracing::{debug, error, info, warn};
 
+use super::prepare::{Prepared, Recovered, decode};
 use super::submit::{Submit, facts_of};
 use super::{Node, NodeError, decode_cursor, genesis_claim};
 use crate::rpc::backend::BlockEvent;
+
+/// Most blocks that are executed before they are made durable together.
+const GROUP_BLOCKS: usize = 16;
+/// Most candidates of such blocks, if there are several.
+const GROUP_CANDIDATES: usize = 10_000;
 
 /// What became of a DA block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +47,15 @@ impl History for Node {
         }
         Ok(snapshot.id(number).map_err(state_error)?.map(|id| id.claim))
     }
+
+    fn safe_tip(&self, number: u64) -> Result<Option<Tip>, StateError> {
+        let snapshot = self.pipeline.snapshot();
+        if number > snapshot.safe().number {
+            return Ok(None);
+        }
+        let block = snapshot.block(number).map_err(state_error)?;
+        Ok(block.map(|block| Tip::of(&block.plan.claim)))
+    }
 }
 
 fn state_error(error: ExecutionError) -> StateError {
@@ -51,7 +65,18 @@ fn state_error(error: ExecutionError) -> StateError {
 impl Node {
     /// Derives from the DA block after the cursor. `final_height` is the newest final DA height.
     pub async fn derive(&self, block: DaBlock, final_height: u64) -> Result<Applied, NodeError> {
+        self.derive_prepared(self.prepare(block).await?, final_height).await
+    }
+
+    /// [`Node::derive`] of a block that was decoded before.
+    pub async fn derive_prepared(
+        &self,
+        prepared: Prepared,
+        final_height: u64,
+    ) -> Result<Applied, NodeError> {
+        let Prepared { block, posters, mut entry, mut dropped, txs } = prepared;
         let _writer = self.writer.lock().await;
+        let _timer = self.metrics.derive.timer();
         let start = self.spec.da.start.max(1);
         let cursor = match self.cursor().filter(|cursor| cursor.da.height >= start) {
             Some(cursor) if block.parent != cursor.da.hash => {
@@ -62,9 +87,10 @@ impl Node {
             // Also after a reorg of the first DA block: where derivation starts follows from it.
             None => self.first_cursor(&block).await?,
         };
-        let posters = self.spec.sequencer.posters_at(block.time_ms.max(cursor.time_ms));
-        let context = codec::ReadContext { identity: self.spec.identity(), posters };
-        let (entry, dropped) = codec::decode(&block, &context);
+        let in_force = self.spec.sequencer.posters_at(block.time_ms.max(cursor.time_ms));
+        if in_force != posters {
+            (entry, dropped) = decode(&self.spec, &block, in_force);
+        }
         if dropped.total() > 0 {
             self.dropped_blobs.fetch_add(dropped.total(), Ordering::Relaxed);
             debug!(height = block.da.height, ?dropped, "dropped bytes on da");
@@ -78,12 +104,17 @@ impl Node {
         }
 
         crash::point("derive.decoded");
-        let mut reorged = false;
-        for step in derived.steps {
-            reorged |= self.apply(step).await?;
-        }
-        for span in &entry.spans {
-            self.compare_header(span)?;
+        let ends: Vec<_> = derived
+            .steps
+            .iter()
+            .filter_map(|step| Some((step.claim.number, step.claim.time_ms, step.seal.clone()?)))
+            .collect();
+        let reorged = self.apply(derived.steps, Arc::new(txs)).await?;
+        for (number, time_ms, seal) in ends {
+            let ends = |span: &&PostedSpan| span.last() == Some(number) && span.seal == seal;
+            if let Some(span) = entry.spans.iter().find(ends) {
+                self.compare(span, number, time_ms)?;
+            }
         }
         crash::point("derive.applied");
         self.record_derivation(derived.cursor, final_height).await?;
@@ -91,39 +122,57 @@ impl Node {
         Ok(Applied::Advanced)
     }
 
-    /// Makes one derived claim the block of its number. Returns whether it replaced another.
-    async fn apply(&self, step: Step) -> Result<bool, NodeError> {
-        let Step { claim, hash, body, forced, seal, .. } = step;
+    /// Makes derived claims the blocks of their numbers. Returns whether they replaced others.
+    async fn apply(&self, steps: Vec<Step>, txs: Arc<Recovered>) -> Result<bool, NodeError> {
+        let mut reorged = false;
         let snapshot = self.pipeline.snapshot();
-        if snapshot.id(claim.number)?.is_some_and(|id| id.claim == hash) {
-            return Ok(false);
+        let mut new = steps.into_iter();
+        let mut group = Vec::new();
+        // A block has one parent: from the first that is not ours on, none is.
+        for step in new.by_ref() {
+            let number = step.claim.number;
+            if snapshot.id(number)?.is_some_and(|id| id.claim == step.hash) {
+                continue;
+            }
+            if snapshot.latest().number >= number {
+                self.leave(number - 1, "the da layer has another block").await?;
+                reorged = true;
+            }
+            group.push(step);
+            break;
         }
-        let replaces = snapshot.latest().number >= claim.number;
-        if replaces {
-            self.leave(claim.number - 1, "the da layer has another block").await?;
+        drop(snapshot);
+        let mut candidates = group.first().map_or(0, |step: &Step| step.body.candidates.len());
+        for step in new {
+            candidates += step.body.candidates.len();
+            if group.len() == GROUP_BLOCKS || candidates > GROUP_CANDIDATES {
+                self.adopt(std::mem::take(&mut group), txs.clone()).await?;
+                candidates = step.body.candidates.len();
+            }
+            group.push(step);
         }
-        self.adopt(claim, body, forced, seal).await?;
-        Ok(replaces)
+        self.adopt(group, txs).await?;
+        Ok(reorged)
     }
 
-    /// Executes and commits a claim whose parent is the newest block.
-    pub(super) async fn adopt(
-        &self,
-        claim: Claim,
-        body: BlockBody,
-        forced: Vec<ForcedEntry>,
-        seal: Option<Seal>,
-    ) -> Result<(), NodeError> {
+    /// Executes and commits claims, the first of which is a child of the newest block, all with
+    /// one fdatasync.
+    async fn adopt(&self, steps: Vec<Step>, txs: Arc<Recovered>) -> Result<(), NodeError> {
+        if steps.is_empty() {
+            return Ok(());
+        }
         let pool = self.pool.clone();
-        let block = self
+        let blocks = self
             .blocking(move |pipeline| {
-                let plan = BlockPlan::new(claim, body, forced, &|hash| pool.get(hash));
-                let block = pipeline.execute(plan)?;
-                pipeline.commit(block.claim_hash, seal, None)?;
-                Ok(block)
+                let known = |hash| txs.get(&hash).cloned().or_else(|| pool.get(hash));
+                let plan = |step: Step| {
+                    let Step { claim, body, forced, seal, .. } = step;
+                    (BlockPlan::new(claim, body, forced, &known), seal)
+                };
+                pipeline.adopt(steps.into_iter().map(plan).collect())
             })
             .await?;
-        self.committed(block);
+        blocks.into_iter().for_each(|block| self.committed(block));
         Ok(())
     }
 
@@ -201,15 +250,16 @@ impl Node {
         Ok(number.map_or(before, |cursor| cursor.safe.number.max(before)))
     }
 
-    /// The poster's own header hash for the last block of a span: an alarm, never believed.
-    fn compare_header(&self, span: &causeway_chainspec::Span) -> Result<(), NodeError> {
-        let Some(last) = span.blocks.last() else { return Ok(()) };
-        let id = self.pipeline.snapshot().id(last.claim.number)?;
-        if let Some(id) =
-            id.filter(|id| id.claim == last.claim.hash() && id.hash != span.last_header)
-        {
+    /// What the poster thinks of the last block of its span: alarms, never believed.
+    fn compare(&self, span: &PostedSpan, number: u64, time_ms: u64) -> Result<(), NodeError> {
+        let rules = tag(self.spec.rules_hash(time_ms));
+        if span.rules != rules {
+            error!(number, ours = %rules, theirs = %span.rules, "the poster follows other rules");
+        }
+        let id = self.pipeline.snapshot().id(number)?;
+        if let Some(id) = id.filter(|id| tag(id.hash) != span.last_header) {
             error!(
-                number = id.number, ours = %id.hash, theirs = %span.last_header,
+                number, ours = %id.hash, theirs = %span.last_header,
                 "divergence: the poster computed another block from the same inputs; \
                  one of the two programs is wrong, compare versions",
             );

@@ -5,6 +5,7 @@ mod backend;
 mod derivation;
 mod feed;
 mod port;
+mod prepare;
 mod span;
 mod submit;
 mod terms;
@@ -32,6 +33,7 @@ use tokio::sync::{broadcast, watch};
 pub use anchors::Waking;
 pub use derivation::Applied;
 pub use feed::{Fed, FeedBlock};
+pub use prepare::Prepared;
 pub use submit::Submit;
 pub use terms::note_abandoned;
 
@@ -39,6 +41,7 @@ use anchors::Anchoring;
 use verified::VerifiedHead;
 
 use crate::config::Role;
+use crate::metrics::NodeMetrics;
 use crate::remote::Remotes;
 use crate::rpc::backend::BlockEvent;
 
@@ -137,6 +140,7 @@ pub struct Node {
     heads: watch::Sender<Heads>,
     blocks: broadcast::Sender<BlockEvent>,
     dropped_blobs: AtomicU64,
+    metrics: NodeMetrics,
     /// Transactions that are in the pool, or about to be, and not yet in the durable log.
     accepting: Arc<Mutex<HashSet<B256>>>,
     /// Why the process must end, once something panicked.
@@ -194,6 +198,7 @@ impl Node {
             heads,
             blocks: broadcast::channel(EVENTS).0,
             dropped_blobs: AtomicU64::new(0),
+            metrics: NodeMetrics::new(settings.pool),
             accepting: Arc::default(),
             failed: watch::Sender::default(),
             spec,
@@ -262,6 +267,11 @@ impl Node {
         self.cursor.read().clone()
     }
 
+    /// Newest DA block the layer told of; `None` until it did.
+    pub fn da_head(&self) -> Option<DaRef> {
+        *self.da_head.lock()
+    }
+
     /// Notes the newest DA block the layer told of.
     pub fn note_da_head(&self, head: DaRef) {
         *self.da_head.lock() = Some(head);
@@ -270,6 +280,11 @@ impl Node {
     /// Blobs of our namespace on DA that derivation dropped since the start of the process.
     pub fn dropped_blobs(&self) -> u64 {
         self.dropped_blobs.load(Ordering::Relaxed)
+    }
+
+    /// What this node counts and times.
+    pub fn metrics(&self) -> &NodeMetrics {
+        &self.metrics
     }
 
     /// Runs a blocking piece of the pipeline off the async threads.

@@ -193,6 +193,7 @@ impl Node {
 
     /// After a block is durable: the pool forgets what is in it, subscribers hear of it.
     pub(super) fn committed(&self, block: Arc<Block>) {
+        self.metrics.committed(&block);
         self.settle(&block);
         if self.blocks.send(BlockEvent { block, removed: false }).is_err() {
             // Nobody listens: nothing to do.

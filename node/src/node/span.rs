@@ -1,6 +1,6 @@
 //! What a sequencer posts: consecutive sealed blocks above the safe head, in one span.
 
-use causeway_chainspec::{Inbound, Span, SpanBlock};
+use causeway_chainspec::{Inbound, Span, SpanBlock, Tip};
 
 use super::{Node, NodeError};
 
@@ -13,6 +13,8 @@ impl Node {
     /// Its bodies have at most `most_bytes` before compression, unless the first alone has more.
     pub fn span_from(&self, from: u64, most_bytes: usize) -> Result<Option<Span>, NodeError> {
         let snapshot = self.pipeline.snapshot();
+        let Some(below) = snapshot.block(from.saturating_sub(1))? else { return Ok(None) };
+        let parent = Tip::of(&below.plan.claim);
         let mut blocks = Vec::new();
         let mut last = None;
         let mut bytes = 0;
@@ -34,6 +36,6 @@ impl Node {
         blocks.truncate(count);
         let identity = self.spec.identity();
         let rules_hash = self.spec.rules_hash(time_ms);
-        Ok(Some(Span { identity, rules_hash, blocks, seal, last_header }))
+        Ok(Some(Span { identity, rules_hash, parent, blocks, seal, last_header }))
     }
 }

@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alloy_primitives::{Address, B256, Bytes};
-use causeway_chainspec::{SkipReason, StateError, StateReader, Tx, crash};
-use causeway_consensus::mempool::{AccountFacts, PoolError};
-use causeway_execution::{ExecutionError, Pipeline};
+use causeway_chainspec::tx::Unrecovered;
+use causeway_chainspec::{BlockEnv, SkipReason, StateError, StateReader, Tx};
+use causeway_consensus::mempool::{AccountFacts, PoolError, bid};
+use causeway_execution::{ExecutionError, Pipeline, Vm};
 use jsonrpsee::core::client::{ClientT, Error as ClientError};
 use jsonrpsee::http_client::{HttpClient, HttpClientBuilder};
+use tokio::sync::watch;
 
 use super::{Node, NodeError};
 use crate::config::Role;
@@ -16,6 +18,10 @@ use crate::rpc::backend::SubmitError;
 
 /// How long the sequencer may take to answer a forwarded transaction.
 const FORWARD_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Transactions of one request that are decoded without giving others a turn: about half a
+/// millisecond.
+const RECOVER_AT_ONCE: usize = 10;
 
 /// Code of an account that delegates to a contract begins with this (EIP-7702).
 const EIP7702_PREFIX: [u8; 3] = [0xef, 0x01, 0x00];
@@ -88,73 +94,171 @@ fn refused(error: PoolError) -> SubmitError {
     }
 }
 
+/// The next block's environment and the newest state.
+struct Checks {
+    vm: Arc<dyn Vm>,
+    env: BlockEnv,
+    state: Arc<dyn StateReader>,
+}
+
+impl Checks {
+    fn check(&self, tx: &Tx) -> Result<AccountFacts, SubmitError> {
+        self.vm.check(tx, &self.env)?;
+        account_facts(&*self.state, tx.sender)
+            .map_err(|error| SubmitError::Failed(error.to_string()))
+    }
+}
+
+/// Ends the process if a panic leaves the pool with what is not written down.
+struct Unfinished<'a>(&'a watch::Sender<Option<String>>);
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.send_replace(Some("accepting a transaction panicked".into()));
+        }
+    }
+}
+
 impl Node {
-    /// Accepts a signed transaction; once this returns it survives `kill -9`.
+    /// Takes signed transactions, in order; answers for each once it survives `kill -9`.
+    pub async fn submit_all(&self, raws: Vec<Bytes>) -> Vec<Result<B256, SubmitError>> {
+        let answers = match &self.submit {
+            Submit::Here => self.accept(raws).await,
+            Submit::Forward { url, client } => {
+                let forwarded = raws.into_iter().map(|raw| self.forward(url, client, raw));
+                futures::future::join_all(forwarded).await
+            }
+            Submit::Nowhere => {
+                let reason = "this node has no --sequencer URL to forward it to";
+                raws.iter().map(|_| Err(SubmitError::Unreachable(reason.into()))).collect()
+            }
+        };
+        answers.iter().for_each(|answer| self.metrics.submitted(answer));
+        answers
+    }
+
+    /// [`Node::submit_all`] of one.
     pub async fn submit(&self, raw: Bytes) -> Result<B256, SubmitError> {
-        match &self.submit {
-            Submit::Here => self.accept(raw).await,
-            Submit::Forward { url, client } => self.forward(url, client, raw).await,
-            Submit::Nowhere => Err(SubmitError::Unreachable(
-                "this node has no --sequencer URL to forward it to".into(),
-            )),
+        let mut answers = self.submit_all(vec![raw]).await;
+        answers.pop().unwrap_or_else(|| Err(SubmitError::Failed("it got no answer".into())))
+    }
+
+    async fn accept(&self, raws: Vec<Bytes>) -> Vec<Result<B256, SubmitError>> {
+        let mut checked = Vec::with_capacity(raws.len());
+        for (at, raw) in raws.into_iter().enumerate() {
+            if at % RECOVER_AT_ONCE == RECOVER_AT_ONCE - 1 {
+                // Recovering takes all of a thread, which others need, too.
+                tokio::task::yield_now().await;
+            }
+            checked.push(self.decode(raw));
+        }
+        let unfinished = Unfinished(&self.failed);
+        let (answers, fresh, wait) = self.pool_all(checked);
+        drop(unfinished);
+        if !wait {
+            return answers;
+        }
+        match self.write_down(fresh).await {
+            Ok(()) => answers,
+            // What needs no promise keeps its answer.
+            Err(error) => answers
+                .into_iter()
+                .map(|answer| match answer {
+                    Ok(_) | Err(SubmitError::AlreadyKnown) => {
+                        Err(SubmitError::Failed(error.to_string()))
+                    }
+                    refused => refused,
+                })
+                .collect(),
         }
     }
 
-    async fn accept(&self, raw: Bytes) -> Result<B256, SubmitError> {
-        let tx = tokio::task::spawn_blocking(move || Tx::decode(raw))
-            .await
-            .map_err(|error| SubmitError::Failed(error.to_string()))??;
-        let tx = Arc::new(tx);
-        let facts = self.check(&tx)?;
-        let hash = tx.hash;
-        // Both at once: whoever is told that it is known can see whether it is written down yet.
-        let (added, waits) = {
+    /// The sender is recovered here, once for the life of the node: not for bytes that wait
+    /// already, and not for a bid that a full pool would refuse.
+    fn decode(&self, raw: Bytes) -> Result<Arc<Tx>, SubmitError> {
+        let bytes = raw.len();
+        let tx = Unrecovered::decode(raw)?;
+        if let Some(known) = self.pool.get(tx.hash()) {
+            return Ok(known);
+        }
+        if !self.pool.may_fit(bid(tx.envelope()), bytes) {
+            return Err(SubmitError::PoolFull);
+        }
+        Ok(Arc::new(self.metrics.recover.time(|| tx.recover())?))
+    }
+
+    /// Puts what holds into the pool, in order. Returns an answer for each, what has to be written
+    /// down before they are given, and whether any of them has to wait for the log at all.
+    fn pool_all(
+        &self,
+        txs: Vec<Result<Arc<Tx>, SubmitError>>,
+    ) -> (Vec<Result<B256, SubmitError>>, Vec<Arc<Tx>>, bool) {
+        let (mut fresh, mut wait) = (Vec::new(), false);
+        let checks = self.checks().map_err(|error| error.to_string());
+        let mut add = |tx: Arc<Tx>| {
+            let checks = checks.as_ref().map_err(|error| SubmitError::Failed(error.clone()))?;
+            let facts = checks.check(&tx)?;
+            let hash = tx.hash;
+            // Both at once: whoever is told that it is known can see whether it is written down yet.
             let mut accepting = self.accepting.lock();
             let added = self.pool.add(tx.clone(), facts);
             if added.is_ok() {
                 accepting.insert(hash);
             }
-            (added, accepting.contains(&hash))
-        };
-        let written = match &added {
-            Ok(()) => self.write_down(tx).await,
-            // Clients take this for success: what they asked for is durable first. While another
-            // request is still writing it down, this one does so itself.
-            Err(PoolError::AlreadyKnown) if waits => self.write_down(tx).await,
-            Err(PoolError::AlreadyKnown) => self.blocking(Pipeline::sync).await,
-            Err(_) => Ok(()),
-        };
-        written.map_err(|error| SubmitError::Failed(error.to_string()))?;
-        added.map(|()| hash).map_err(refused)
-    }
-
-    /// Makes a transaction durable and tells subscribers of it, whether or not somebody waits.
-    async fn write_down(&self, tx: Arc<Tx>) -> Result<(), ExecutionError> {
-        let (pool, accepting) = (self.pool.clone(), self.accepting.clone());
-        self.blocking(move |pipeline| {
-            crash::point("accept.before");
-            pipeline.accept(std::slice::from_ref(&tx))?;
-            crash::point("accept.durable");
-            // Once, however many write it down.
-            if accepting.lock().remove(&tx.hash) {
-                pool.announce(tx);
+            // Clients take "known" for success: what they asked for is durable first.
+            if matches!(added, Ok(()) | Err(PoolError::AlreadyKnown)) {
+                wait = true;
+                if accepting.contains(&hash) {
+                    fresh.push(tx);
+                }
             }
-            Ok(())
-        })
-        .await
+            added.map(|()| hash).map_err(refused)
+        };
+        let answers = txs.into_iter().map(|tx| tx.and_then(&mut add)).collect();
+        (answers, fresh, wait)
     }
 
-    /// Checks a transaction against the next block's environment and its sender's account.
-    fn check(&self, tx: &Tx) -> Result<AccountFacts, SubmitError> {
-        let failed = |error: ExecutionError| SubmitError::Failed(error.to_string());
+    /// Makes transactions durable, with all that was appended before, and tells subscribers of
+    /// them, whether or not somebody waits.
+    async fn write_down(&self, txs: Vec<Arc<Tx>>) -> Result<(), ExecutionError> {
+        let (pool, accepting) = (self.pool.clone(), self.accepting.clone());
+        let (answer, durable) = tokio::sync::oneshot::channel();
+        let written = txs.clone();
+        let done = move |result: Result<(), ExecutionError>| {
+            if result.is_ok() {
+                let mut accepting = accepting.lock();
+                // Each once, however many write it down.
+                for tx in written.into_iter().filter(|tx| accepting.remove(&tx.hash)) {
+                    pool.announce(tx);
+                }
+            }
+            // Nobody waits any more if the client has gone.
+            let _ = answer.send(result);
+        };
+        self.pipeline.accept_then(txs, Box::new(done));
+        durable.await.unwrap_or_else(|_| {
+            let reason = "the journal's thread panicked".to_owned();
+            self.failed.send_replace(Some(reason.clone()));
+            Err(ExecutionError::Broken(reason))
+        })
+    }
+
+    /// What transactions are checked against now.
+    fn checks(&self) -> Result<Checks, ExecutionError> {
         let snapshot = self.pipeline.snapshot();
-        let env = snapshot.next_env(self.clock.now_ms()).map_err(failed)?;
-        self.pipeline.vm().check(tx, &env)?;
+        let latest = snapshot.latest().number;
         let state = snapshot
-            .state(snapshot.latest().number)
-            .map_err(failed)?
-            .ok_or_else(|| SubmitError::Failed("the newest state is missing".into()))?;
-        account_facts(&*state, tx.sender).map_err(|error| failed(error.into()))
+            .state(latest)?
+            .ok_or_else(|| ExecutionError::Unknown(format!("state of block {latest}")))?;
+        let env = snapshot.next_env(self.clock.now_ms())?;
+        Ok(Checks { vm: self.pipeline.vm().clone(), env, state })
+    }
+
+    /// Checks one transaction against the next block's environment and its sender's account.
+    fn check(&self, tx: &Tx) -> Result<AccountFacts, SubmitError> {
+        let checks = self.checks().map_err(|error| SubmitError::Failed(error.to_string()))?;
+        checks.check(tx)
     }
 
     /// The accounts of some transactions' senders, on the newest state.

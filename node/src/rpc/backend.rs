@@ -25,10 +25,15 @@ pub trait Backend: Send + Sync + 'static {
     fn vm(&self) -> &Arc<dyn Vm>;
     /// Now, unix ms, by the node's clock.
     fn now_ms(&self) -> u64;
-    /// Takes a signed transaction: checked, pooled and durable when this returns; or forwarded
-    /// to the sequencer, and then as durable as there. Idempotent in effect: the second time is
-    /// [`SubmitError::AlreadyKnown`].
-    async fn submit(&self, raw: Bytes) -> Result<B256, SubmitError>;
+    /// Takes signed transactions in order and answers for each: checked, pooled and durable when
+    /// this returns; or forwarded to the sequencer, and then as durable as there. Idempotent in
+    /// effect: the second time is [`SubmitError::AlreadyKnown`].
+    async fn submit_all(&self, raws: Vec<Bytes>) -> Vec<Result<B256, SubmitError>>;
+    /// [`Backend::submit_all`] of one.
+    async fn submit(&self, raw: Bytes) -> Result<B256, SubmitError> {
+        let mut answers = self.submit_all(vec![raw]).await;
+        answers.pop().unwrap_or_else(|| Err(SubmitError::Failed("it got no answer".into())))
+    }
     /// Puts bytes into the DA layer's forced lane, as any user may; returns once the layer took
     /// them. Every node finds them there.
     async fn force(&self, entry: Bytes) -> Result<(), DaError>;

@@ -7,7 +7,9 @@ use alloy_primitives::{B256, Bytes, U256};
 use causeway_chainspec::{SkipReason, StateError, TxError};
 use causeway_da::DaError;
 use causeway_execution::{ExecutionError, VmError};
+use jsonrpsee::server::{HttpBody, HttpResponse};
 use jsonrpsee::types::ErrorObjectOwned;
+use serde_json::json;
 
 use super::backend::SubmitError;
 
@@ -32,6 +34,11 @@ pub(crate) struct RpcError(ErrorObjectOwned);
 impl RpcError {
     pub(crate) fn new(code: i32, message: impl Into<String>) -> Self {
         Self(ErrorObjectOwned::owned(code, message, None::<()>))
+    }
+
+    /// The code that clients see.
+    pub(crate) fn code(&self) -> i32 {
+        self.0.code()
     }
 
     /// A parameter is missing or wrong.
@@ -145,12 +152,33 @@ impl From<SubmitError> for RpcError {
         match error {
             SubmitError::Failed(cause) => Self::internal(cause),
             SubmitError::Unreachable(_) => Self::new(UNAVAILABLE, error.to_string()),
+            SubmitError::PoolFull => {
+                let hint = json!({ "hint": "pay more than what waits, or send it again later" });
+                Self(ErrorObjectOwned::owned(SERVER, error.to_string(), Some(hint)))
+            }
             SubmitError::Remote { code, message, data } => {
                 Self(ErrorObjectOwned::owned(code, message, data))
             }
             other => Self::server(other.to_string()),
         }
     }
+}
+
+/// Says in JSON-RPC, too, that there are too many connections; any other response stays as it is.
+pub(crate) fn crowded(response: HttpResponse) -> HttpResponse {
+    if response.status() != 429 {
+        return response;
+    }
+    let message = "limit exceeded: too many connections, try again later";
+    let answer = json!({
+        "jsonrpc": "2.0", "id": null, "error": { "code": BUSY, "message": message },
+    });
+    let (mut parts, _) = response.into_parts();
+    parts.headers.remove("content-length");
+    for (name, value) in [("content-type", "application/json"), ("retry-after", "1")] {
+        parts.headers.insert(name, value.parse().expect("a constant is a header's value"));
+    }
+    HttpResponse::from_parts(parts, HttpBody::from(answer.to_string()))
 }
 
 /// Reads `Error(string)` and `Panic(uint256)` revert data (Solidity ABI).

@@ -2,6 +2,7 @@
 
 pub mod backend;
 
+mod batch;
 mod call;
 mod error;
 mod eth_blocks;
@@ -44,9 +45,11 @@ use jsonrpsee::server::{
 };
 use tokio_util::sync::CancellationToken;
 
+use crate::metrics::RpcMetrics;
 pub use backend::{
     Backend, BlockEvent, ChainReader, NodeStatus, PoolContent, SubmitError, SyncStatus, Verified,
 };
+use batch::BatchLayer;
 pub(crate) use error::revert_reason;
 use names::NamesLayer;
 use origin::OriginLayer;
@@ -110,6 +113,8 @@ pub struct RpcConfig {
     pub log_blocks: u64,
     /// Most logs of one `eth_getLogs` over several blocks.
     pub log_results: usize,
+    /// What the server counts. Copies of a config share it: one server, one config.
+    pub metrics: Arc<RpcMetrics>,
 }
 
 impl Default for RpcConfig {
@@ -132,6 +137,7 @@ impl Default for RpcConfig {
             workers: cores,
             log_blocks: 10_000,
             log_results: 10_000,
+            metrics: Arc::default(),
         }
     }
 }
@@ -166,17 +172,19 @@ pub async fn serve(
     };
     let server_config = server_config(&config);
     let request_timeout = config.request_timeout;
+    let batches = BatchLayer::new(backend.clone(), &config);
     let (table, names) = table(backend, config)?;
     let http = tower::ServiceBuilder::new()
         .timeout(request_timeout)
         .layer(origins.cors())
+        .map_response(error::crowded)
         .layer(hosts)
         .layer(origins)
         .layer(ProxyGetRequestLayer::new([("/health", "rollup_health")])?)
         .map_response(silence);
     listener.set_nonblocking(true)?;
     let server = ServerBuilder::with_config(server_config)
-        .set_rpc_middleware(RpcServiceBuilder::new().layer(names))
+        .set_rpc_middleware(RpcServiceBuilder::new().layer(names).layer(batches))
         .set_http_middleware(http)
         .build_from_tcp(listener)?;
     let local_addr = server.local_addr()?;
@@ -194,11 +202,14 @@ pub async fn serve(
 /// The methods that answer, and what is said of all others.
 fn table(backend: Arc<dyn Backend>, config: RpcConfig) -> eyre::Result<(Table, NamesLayer)> {
     let (enabled, off) = namespaces(&config.namespaces)?;
-    let mut table = Table(RpcModule::new(Api::new(backend, config, enabled.clone())));
+    let metrics = config.metrics.clone();
+    let mut table =
+        Table(RpcModule::new(Api::new(backend, config, enabled.clone())), metrics.clone());
     for (_, register) in MODULES.iter().filter(|(name, _)| enabled.contains(name)) {
         register(&mut table)?;
     }
-    let names = NamesLayer::new(table.0.method_names().collect(), off);
+    let unknown = metrics.method(RpcMetrics::UNKNOWN);
+    let names = NamesLayer::new(table.0.method_names().collect(), off, unknown);
     Ok((table, names))
 }
 

@@ -11,6 +11,8 @@ use jsonrpsee::server::middleware::rpc::{
 };
 use jsonrpsee::types::{ErrorCode, ErrorObjectOwned};
 
+use crate::metrics::{MethodMetrics, Outcome};
+
 /// Code of a method or namespace that is not there.
 const NOT_FOUND: i32 = -32601;
 /// Code of a method that this node could offer, but does not.
@@ -25,21 +27,28 @@ const SUBSCRIBING: &[&str] =
 pub(crate) struct NamesLayer {
     known: Arc<HashSet<&'static str>>,
     off: Arc<[&'static str]>,
+    unknown: Arc<MethodMetrics>,
 }
 
 impl NamesLayer {
-    /// `known` are the methods that answer, `off` the namespaces that are left out.
-    pub(crate) fn new(known: HashSet<&'static str>, off: Vec<&'static str>) -> Self {
-        Self { known: Arc::new(known), off: off.into() }
+    /// `known` are the methods that answer, `off` the namespaces that are left out; `unknown`
+    /// counts calls of all others.
+    pub(crate) fn new(
+        known: HashSet<&'static str>,
+        off: Vec<&'static str>,
+        unknown: Arc<MethodMetrics>,
+    ) -> Self {
+        Self { known: Arc::new(known), off: off.into(), unknown }
     }
 
     fn refusal(&self, method: &str) -> Option<ErrorObjectOwned> {
         if self.known.contains(method) {
             return None;
         }
+        self.unknown.ended(Outcome::Refused);
         let namespace = method.split_once('_').map_or("", |(namespace, _)| namespace);
         let (code, message) = if self.off.contains(&namespace) {
-            (NOT_ENABLED, format!("Method not supported: enable it with --rpc.api {namespace}"))
+            (NOT_ENABLED, format!("Method not supported: enable it with --rpc-api {namespace}"))
         } else {
             let method: String = method.chars().take(100).collect();
             (NOT_FOUND, format!("the method {method} does not exist/is not available"))

@@ -11,6 +11,7 @@ use jsonrpsee::server::{
 };
 use tower::Service;
 
+use super::batch::BatchLayer;
 use super::{Backend, RpcConfig, server_config, silence, table};
 
 type Answer = BoxFuture<'static, eyre::Result<Vec<u8>>>;
@@ -26,11 +27,12 @@ impl Portless {
     /// The methods of a node. Hosts, origins and the time of a whole request are matters of a port.
     pub fn new(backend: Arc<dyn Backend>, config: RpcConfig) -> eyre::Result<Self> {
         let server_config = server_config(&config);
+        let batches = BatchLayer::new(backend.clone(), &config);
         let (table, names) = table(backend, config)?;
         let (stop, handle): (StopHandle, ServerHandle) = stop_channel();
         let service = ServerBuilder::with_config(server_config)
             .set_http_middleware(tower::ServiceBuilder::new().map_response(silence))
-            .set_rpc_middleware(RpcServiceBuilder::new().layer(names))
+            .set_rpc_middleware(RpcServiceBuilder::new().layer(names).layer(batches))
             .to_service_builder()
             .build(table.0, stop);
         let answer = move |body: Vec<u8>| -> Answer {

@@ -17,6 +17,7 @@ use super::backend::Backend;
 use super::error::{RpcError, RpcResult};
 use super::eth_filters::Filters;
 use super::metalayer::Outboxes;
+use crate::metrics::{MethodMetrics, Outcome, RpcMetrics};
 
 /// What every method can reach.
 pub(crate) struct Api {
@@ -76,8 +77,8 @@ impl Api {
     }
 }
 
-/// The methods of the server, while namespaces add theirs.
-pub(crate) struct Table(pub(crate) RpcModule<Api>);
+/// The methods of the server, while namespaces add theirs, and what counts their calls.
+pub(crate) struct Table(pub(crate) RpcModule<Api>, pub(crate) Arc<RpcMetrics>);
 
 impl Table {
     /// A method that answers from memory or with a few reads.
@@ -90,8 +91,13 @@ impl Table {
         R: Serialize + Clone + 'static,
         F: Fn(&Api, &Args) -> RpcResult<R> + Send + Sync + 'static,
     {
-        self.0.register_method(name, move |params, api: &Api, _: &Extensions| {
-            run(api, &Args::new(&params)?)
+        let calls = self.calls(name);
+        self.0.register_method(name, move |params, api: &Api, request: &Extensions| {
+            api.config.metrics.see(request);
+            let call = api.config.metrics.begin(&calls);
+            let result = Args::new(&params).and_then(|args| run(api, &args));
+            call.end(outcome(&result));
+            result
         })?;
         Ok(())
     }
@@ -106,11 +112,9 @@ impl Table {
         R: Serialize + Clone + Send + 'static,
         F: Fn(&Api, &Args, Instant) -> RpcResult<R> + Copy + Send + Sync + 'static,
     {
-        self.0.register_async_method(name, move |params, api: Arc<Api>, _| async move {
-            let args = Args::new(&params)?;
-            api.heavy(move |api, deadline| run(api, &args, deadline)).await
-        })?;
-        Ok(())
+        self.waiting(name, move |api, args| {
+            api.heavy(move |api, deadline| run(api, &args, deadline))
+        })
     }
 
     /// A method that waits for something.
@@ -124,11 +128,32 @@ impl Table {
         F: Fn(Arc<Api>, Args) -> Fut + Copy + Send + Sync + 'static,
         Fut: Future<Output = RpcResult<R>> + Send,
     {
-        self.0.register_async_method(name, move |params, api: Arc<Api>, _| async move {
-            run(api, Args::new(&params)?).await
+        let calls = self.calls(name);
+        self.0.register_async_method(name, move |params, api: Arc<Api>, request| {
+            let calls = calls.clone();
+            async move {
+                let metrics = api.config.metrics.clone();
+                metrics.see(&request);
+                let call = metrics.begin(&calls);
+                let result = match Args::new(&params) {
+                    Ok(args) => run(api, args).await,
+                    Err(error) => Err(error),
+                };
+                call.end(outcome(&result));
+                result
+            }
         })?;
         Ok(())
     }
+
+    /// Counters of a method.
+    fn calls(&self, name: &'static str) -> Arc<MethodMetrics> {
+        self.1.method(name)
+    }
+}
+
+fn outcome<R>(result: &RpcResult<R>) -> Outcome {
+    Outcome::of(result.as_ref().err().map(RpcError::code))
 }
 
 /// Positional parameters. Missing `params`, `null` and `[]` are all "none"; `null` in a place is

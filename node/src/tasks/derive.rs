@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{longer, pause};
-use crate::node::{Node, NodeError};
+use crate::node::{Node, NodeError, Prepared};
 
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 
@@ -22,6 +22,8 @@ pub(crate) async fn run(node: Arc<Node>, stop: CancellationToken) -> Result<(), 
     let mut backoff = FIRST_BACKOFF;
     let mut final_height = 0;
     let mut latest = 0;
+    // The DA block after the one being derived, read and decoded meanwhile.
+    let mut ahead: Option<(u64, Prepared)> = None;
     while !stop.is_cancelled() {
         let height =
             node.cursor().map_or(node.spec().da.start.max(1), |cursor| cursor.da.height + 1);
@@ -46,14 +48,33 @@ pub(crate) async fn run(node: Arc<Node>, stop: CancellationToken) -> Result<(), 
             pause(&stop, poll).await;
             continue;
         }
-        let read = tokio::select! {
-            () = stop.cancelled() => return Ok(()),
-            read = node.da().read(height) => read,
+        // One that was read before a reorg is read again.
+        let fits = |prepared: &Prepared| {
+            node.cursor().is_some_and(|cursor| cursor.da.hash == prepared.parent())
+        };
+        let read = match ahead.take().filter(|(at, prepared)| *at == height && fits(prepared)) {
+            Some((_, prepared)) => Ok(prepared),
+            None => tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                read = read_block(&node, height) => read,
+            },
         };
         match read {
-            Ok(block) => {
+            Ok(prepared) => {
                 crash::point("derive.read");
-                match node.derive(block, final_height).await {
+                let next = async {
+                    if height >= latest {
+                        return None;
+                    }
+                    tokio::select! {
+                        () = stop.cancelled() => None,
+                        // What fails here is asked for again, and then said.
+                        read = read_block(&node, height + 1) => read.ok(),
+                    }
+                };
+                let (derived, next) =
+                    tokio::join!(node.derive_prepared(prepared, final_height), next);
+                match derived {
                     Ok(_) => backoff = FIRST_BACKOFF,
                     // Going back in a reorg reads the layer, too.
                     Err(NodeError::Da(error)) => {
@@ -62,17 +83,25 @@ pub(crate) async fn run(node: Arc<Node>, stop: CancellationToken) -> Result<(), 
                     }
                     Err(error) => return Err(error),
                 }
+                ahead = next.map(|prepared| (height + 1, prepared));
                 if latest > height + PROGRESS && height.is_multiple_of(PROGRESS) {
                     info!(height, latest, "reading the da layer");
                 }
             }
-            Err(DaError::NotYet { .. }) => {
+            Err(NodeError::Da(DaError::NotYet { .. })) => {
                 pause(&stop, poll).await;
             }
-            Err(error) => backoff = retry(&stop, error, backoff).await?,
+            Err(NodeError::Da(error)) => backoff = retry(&stop, error, backoff).await?,
+            Err(error) => return Err(error),
         }
     }
     Ok(())
+}
+
+/// A DA block, ready to be derived.
+async fn read_block(node: &Node, height: u64) -> Result<Prepared, NodeError> {
+    let block = node.da().read(height).await?;
+    Ok(node.prepare(block).await?)
 }
 
 /// Waits before the next attempt if one can help; otherwise the error ends the node.

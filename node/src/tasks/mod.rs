@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use crate::config::Role;
+use crate::metrics::{self, RpcMetrics};
 use crate::node::{Node, NodeError, Settings};
 use crate::rpc::backend::BlockEvent;
 use crate::rpc::{self, RpcConfig};
@@ -30,6 +31,7 @@ const DRAIN: Duration = Duration::from_secs(10);
 pub struct Running {
     node: Arc<Node>,
     addr: SocketAddr,
+    rpc: Arc<RpcMetrics>,
     stop: CancellationToken,
     tasks: JoinSet<Result<(), NodeError>>,
 }
@@ -40,6 +42,7 @@ pub async fn start(
     listener: TcpListener,
     rpc: RpcConfig,
 ) -> Result<Running, NodeError> {
+    let metrics = rpc.metrics.clone();
     let (role, sequencer_url) = (settings.role, settings.sequencer_url.clone());
     let node = tokio::task::spawn_blocking(move || Node::open(settings))
         .await
@@ -73,7 +76,7 @@ pub async fn start(
         }
         (Role::Full, None) => {}
     }
-    Ok(Running { node, addr, stop, tasks })
+    Ok(Running { node, addr, rpc: metrics, stop, tasks })
 }
 
 impl Running {
@@ -85,6 +88,12 @@ impl Running {
     /// Address of JSON-RPC, HTTP and WebSocket.
     pub fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// Serves the node's metrics on a listener of their own, as long as the node runs.
+    pub fn serve_metrics(&mut self, listener: TcpListener) {
+        let (node, rpc, stop) = (self.node.clone(), self.rpc.clone(), self.stop.clone());
+        self.tasks.spawn(metrics::serve(listener, node, rpc, stop));
     }
 
     /// Waits until a task fails: nothing of a node runs on without the rest.

@@ -67,6 +67,8 @@ pub(super) async fn run(node: Arc<Node>, stop: CancellationToken) -> Result<(), 
             () = stop.cancelled() => return Ok(()),
             submitted = submit(&node, &span, &key) => submitted,
         };
+        let metrics = node.metrics();
+        if submitted.is_ok() { &metrics.posts } else { &metrics.failed_posts }.add(1);
         match submitted {
             Ok(da) => {
                 debug!(from, to = last, height = da.height, "posted a span");
@@ -123,6 +125,8 @@ async fn submit(
     span: &Span,
     key: &alloy_signer_local::PrivateKeySigner,
 ) -> Result<causeway_chainspec::DaRef, DaError> {
+    let metrics = node.metrics();
+    let _timer = metrics.publish.timer();
     let limits = node.da().limits().await?;
     let vm = &node.spec().vm;
     let options = EncodeOptions::default();
@@ -131,5 +135,8 @@ async fn submit(
     crash::point("publish.submit");
     let submitted = node.da().submit(&blobs).await;
     crash::point("publish.submitted");
+    if submitted.is_ok() {
+        metrics.posted_bytes.add(blobs.iter().map(|blob| blob.len() as u64).sum());
+    }
     submitted
 }

@@ -42,6 +42,43 @@ fn a_new_chain_is_valid_and_exports() -> eyre::Result<()> {
 }
 
 #[test]
+fn a_chain_of_short_waits_is_one_flag() -> eyre::Result<()> {
+    let dir = TempDir::new()?;
+    text(dir.path(), &["new", "quick", "--preset", "low-latency", "--yes"])?;
+    let chain = dir.path().join("quick");
+    ensure!(text(&chain, &["chainspec", "check"])?.contains("valid"));
+    let shown = text(&chain, &["chainspec", "show"])?;
+    for line in ["block_time = \"10ms\"", "idle = \"2m\"", "interval = \"250ms\""] {
+        ensure!(shown.contains(line), "no {line} in {shown}");
+    }
+    let unknown = causeway(dir.path(), &["new", "slow", "--preset", "slow", "--yes"])?;
+    let said = String::from_utf8_lossy(&unknown.stderr).into_owned();
+    ensure!(unknown.status.code() == Some(2) && said.contains("low-latency"), "{said}");
+    Ok(())
+}
+
+#[test]
+fn settings_that_are_slips_say_what_would_be_right_and_exit_with_3() -> eyre::Result<()> {
+    let dir = TempDir::new()?;
+    text(dir.path(), &["new", ".", "--name", "x", "--yes"])?;
+    let path = dir.path().join("node.toml");
+    let settings = std::fs::read_to_string(&path)?;
+    for (slip, known) in [
+        ("[pool]\nsize = 1\n", "account_queued"),
+        ("[rpc]\nbatches = 1\n", "response_bytes"),
+        ("[metrics]\nport = 9101\n", "listen"),
+        ("[store]\ncache = 1\n", "cache_mib"),
+    ] {
+        std::fs::write(&path, format!("{settings}\n{slip}"))?;
+        let output = causeway(dir.path(), &["run"])?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        ensure!(output.status.code() == Some(3), "{slip} ended with {}: {said}", output.status);
+        ensure!(said.contains(known) && said.contains("node.toml"), "{said}");
+    }
+    Ok(())
+}
+
+#[test]
 fn a_wrong_spec_tells_every_error_and_exits_with_3() -> eyre::Result<()> {
     let dir = TempDir::new()?;
     text(dir.path(), &["new", ".", "--name", "x", "--yes"])?;

@@ -12,7 +12,7 @@ use causeway_chainspec::spec::presets::{Keys, devnet_chain};
 use causeway_chainspec::spec::{Inputs, parse};
 use causeway_chainspec::{
     Account, AccountDiff, BlockBody, BlockPlan, ChainSpec, Claim, Span, SpanBlock, StateDiff,
-    StateError, Tx,
+    StateError, Tip, Tx,
 };
 use causeway_da::DaBlock;
 use causeway_da::codec::{self, EncodeOptions, ReadContext};
@@ -171,6 +171,8 @@ fn commit(c: &mut Criterion) {
 fn span() -> Span {
     let raw = transfers(10_000);
     let mut parent = B256::repeat_byte(1);
+    let (cut, time_ms) = (Default::default(), GENESIS_MS);
+    let below = Tip { claim: parent, number: 0, time_ms, term: 0, cut, origin: None };
     let blocks: Vec<_> = raw
         .chunks(250)
         .zip(1..)
@@ -195,7 +197,7 @@ fn span() -> Span {
         .collect();
     let seal = causeway_chainspec::Seal { view: 0, proof: vec![7; 65].into() };
     let (identity, rules_hash) = (B256::repeat_byte(2), B256::repeat_byte(3));
-    Span { identity, rules_hash, blocks, seal, last_header: B256::repeat_byte(4) }
+    Span { identity, rules_hash, parent: below, blocks, seal, last_header: B256::repeat_byte(4) }
 }
 
 fn code(c: &mut Criterion) {

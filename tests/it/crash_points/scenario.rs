@@ -49,7 +49,7 @@ pub(super) fn needs(point: &str) -> Needs {
         "store" if point.starts_with("store.create") => Needs::Fresh,
         "identity" | "replace" | "genesis" => Needs::Fresh,
         "replay" => Needs::Restart,
-        "abandon" | "unwind" | "takeover" => Needs::Rival,
+        "abandon" | "unwind" | "takeover" | "adopt" => Needs::Rival,
         "underive" => Needs::OlderDa,
         "stop" => Needs::Stop,
         "verified" => Needs::Members,

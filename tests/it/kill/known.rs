@@ -14,6 +14,9 @@ use jsonrpsee::core::client::{ClientT, Error};
 use jsonrpsee::rpc_params;
 use serde_json::Value;
 
+/// How long an answer that must not come is waited for.
+const MOMENT: Duration = Duration::from_secs(1);
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_known_is_durable() -> eyre::Result<()> {
     let mut chain = Crashing::new()?;
@@ -39,12 +42,20 @@ async fn what_is_known_is_durable() -> eyre::Result<()> {
         ensure!(Instant::now() < deadline, "{hash} is not in the pool");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+    let again = node.request("eth_sendRawTransaction", rpc_params![raw.clone()]);
+    let again: Result<Result<B256, Error>, _> = tokio::time::timeout(MOMENT, again).await;
+    ensure!(again.is_err(), "answered while it is not durable: {again:?}");
+    devnet.kill()?;
+    ensure!(waiting.await?.is_err(), "the first request was answered");
+
+    // Nobody was told anything. Once somebody is, it stays.
+    let devnet = chain.start()?;
+    let node = client(&devnet.endpoint("rpc"))?;
+    let _first: B256 = node.request("eth_sendRawTransaction", rpc_params![raw.clone()]).await?;
     let again: Result<B256, Error> = node.request("eth_sendRawTransaction", rpc_params![raw]).await;
     let Err(Error::Call(error)) = again else { bail!("{again:?}") };
     ensure!(error.message().contains("already known"), "{error}");
     devnet.kill()?;
-    ensure!(waiting.await?.is_err(), "the first request was answered");
-
     let devnet = chain.start()?;
     let node = client(&devnet.endpoint("rpc"))?;
     let tx: Value = node.request("eth_getTransactionByHash", rpc_params![hash]).await?;

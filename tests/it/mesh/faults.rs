@@ -45,7 +45,8 @@ async fn a_feed_that_contradicts_da_delivers_nothing() -> eyre::Result<()> {
     let snapshot = alpha.sequencer.pipeline().snapshot();
     let parent = snapshot.block(parent.number)?.context("the safe head")?;
     let claim = alpha.world.claim_on(&parent.plan.claim, shown.plan.claim.time_ms, vec![]);
-    let span = alpha.world.span_by(vec![claim], &causeway_tests::keys::sequencer())?;
+    let key = causeway_tests::keys::sequencer();
+    let span = alpha.world.span_by(&parent.plan.claim, vec![claim], &key)?;
     for blob in alpha.world.encode_by(&span, &causeway_tests::keys::poster())? {
         alpha.world.da.inject(blob);
     }

@@ -93,7 +93,9 @@ async fn a_false_anchor_stops_verified_never_safe_and_members_stay_away() -> eyr
     let body = honest.plan.body.clone();
     claim.candidates_root = body.candidates_root();
     let forged = SpanBlock { claim, body };
-    let span = member.world.span_by(vec![forged], &keys::sequencer())?;
+    let below = member.sequencer.pipeline().snapshot().block(forged.claim.number - 1)?;
+    let below = below.context("the block below")?.plan.claim.clone();
+    let span = member.world.span_by(&below, vec![forged], &keys::sequencer())?;
     for blob in member.world.encode_by(&span, &keys::poster())? {
         member.world.da.inject(blob);
     }

@@ -1,7 +1,7 @@
 //! What anybody can put on DA: blobs, the payload of a span, and its content.
 
 use alloy_primitives::{Address, B256, Bytes};
-use causeway_chainspec::{DaRef, Span};
+use causeway_chainspec::{DaRef, PostedSpan};
 use causeway_da::DaBlock;
 use causeway_da::codec::{
     self, Compression, ENVELOPE_BYTES, EncodeOptions, MAX_BLOCKS, MAX_CANDIDATES,
@@ -25,20 +25,21 @@ pub(super) fn span(bytes: &[u8]) {
     assert_eq!(again, payload, "two contents of one span");
 }
 
-fn bounded(span: &Span) {
+fn bounded(span: &PostedSpan) {
     assert!((1..=MAX_BLOCKS).contains(&span.blocks.len()));
     let (mut candidates, mut size) = (0, 0);
     for block in &span.blocks {
         candidates += block.body.candidates.len();
         size += block.body.candidates.iter().map(|bytes| bytes.len()).sum::<usize>();
         let mut depth = 0;
-        let mut takeover = block.claim.takeover.as_ref();
+        let mut takeover = block.takeover.as_ref();
         while let Some(inner) = takeover {
             depth += 1;
             takeover = inner.abandoned.takeover.as_ref();
         }
         assert!(depth <= MAX_TAKEOVER_DEPTH, "{depth} takeovers");
-        assert!(block.body.matches(&block.claim));
+        assert_eq!(block.inbound_root, block.body.inbound_root());
+        assert_eq!(block.candidates_root, block.body.candidates_root());
     }
     assert!(candidates <= MAX_CANDIDATES);
     // RLP adds to a transaction's columns no more than a few bytes a field.
@@ -99,18 +100,20 @@ fn records(mut bytes: &[u8]) -> Vec<Bytes> {
     blobs
 }
 
-/// A chunk with its place in the kind byte: index in the low half, count in the high half. If it is
-/// alone, its span id is right.
+/// A chunk with its place in the kind byte: index in the low half, count in the high half. It is
+/// alone if the count is 1.
 fn enveloped(kind: u8, chunk: &[u8]) -> Bytes {
     let (count, index) = (u16::from(kind >> 4), u16::from(kind & 0xf));
-    let id = if count == 1 { alloy_primitives::keccak256(chunk) } else { B256::ZERO };
     let mut blob = codec::MAGIC.to_vec();
     blob.push(codec::VERSION);
-    blob.extend_from_slice(&lab::IDENTITY[..8]);
-    blob.extend_from_slice(id.as_slice());
-    blob.extend_from_slice(&index.to_be_bytes());
-    blob.extend_from_slice(&count.to_be_bytes());
-    blob.extend_from_slice(&[1; 65]);
+    blob.extend_from_slice(&lab::IDENTITY[..codec::IDENTITY_BYTES]);
+    blob.extend_from_slice(&[1; 64]);
+    blob.push(u8::from(count != 1));
+    if count != 1 {
+        blob.extend_from_slice(&index.to_be_bytes());
+        blob.extend_from_slice(&count.to_be_bytes());
+        blob.extend_from_slice(&[0; 16]);
+    }
     blob.extend_from_slice(chunk);
     blob.into()
 }

@@ -9,7 +9,7 @@ use alloy_sol_types::SolEvent;
 use causeway_chainspec::directory::{Change, Member, Record, SignedRecord};
 use causeway_chainspec::mailbox;
 use causeway_chainspec::{
-    AbandonReason, Claim, DaRef, ForcedEntry, SealTuple, Span, SpanBlock, Takeover,
+    AbandonReason, Claim, DaRef, ForcedEntry, PostedSpan, SealTuple, SpanBlock, Takeover, Tip,
 };
 use causeway_consensus::Sequencer;
 use causeway_da::DaBlock;
@@ -124,7 +124,7 @@ pub(super) fn vector_specs() -> Vec<String> {
 }
 
 /// The golden spans, and those that the network's members posted.
-pub(super) fn spans() -> Vec<Span> {
+pub(super) fn spans() -> Vec<PostedSpan> {
     let mut spans = Vec::new();
     for blobs in vector_blobs() {
         spans.extend(spans_of(&blobs, IDENTITY));
@@ -136,13 +136,30 @@ pub(super) fn spans() -> Vec<Span> {
         let from = [1, newest.saturating_sub(1)];
         for from in from {
             let span = node.span_from(from, 1 << 20).expect("blocks are readable");
-            spans.extend(span);
+            spans.extend(span.map(|span| span.posted().expect("a chain")));
         }
     }
     spans
 }
 
-fn spans_of(blobs: &[Bytes], identity: B256) -> Vec<Span> {
+/// Their blocks, on a block that never was where they are of no chain of ours.
+pub(super) fn blocks() -> Vec<SpanBlock> {
+    let mut blocks = Vec::new();
+    for span in spans() {
+        let mut claim = B256::ZERO;
+        claim[..4].copy_from_slice(span.parent.as_slice());
+        let (cut, number) = (Default::default(), span.number - 1);
+        let parent = Tip { claim, number, time_ms: 5, term: 0, cut, origin: None };
+        let claims = span.claims(&parent).expect("they follow");
+        blocks.extend(claims.into_iter().zip(span.blocks).map(|((_, claim), block)| {
+            let body = block.body;
+            SpanBlock { claim, body }
+        }));
+    }
+    blocks
+}
+
+fn spans_of(blobs: &[Bytes], identity: B256) -> Vec<PostedSpan> {
     let block = DaBlock {
         da: DaRef::default(),
         parent: B256::ZERO,
@@ -281,8 +298,7 @@ pub(super) fn records() -> Vec<(u8, Vec<u8>)> {
 
 /// A block of the network that has candidates.
 pub(super) fn a_block() -> SpanBlock {
-    let spans = spans();
-    let mut blocks = spans.into_iter().flat_map(|span| span.blocks);
+    let mut blocks = blocks().into_iter();
     blocks.find(|block| !block.body.candidates.is_empty()).expect("transactions were sent")
 }
 

@@ -199,10 +199,8 @@ fn encoded<T: Encodable>(values: impl IntoIterator<Item = T>) -> Vec<Vec<u8>> {
 }
 
 pub(super) fn claim_seeds() -> Vec<Vec<u8>> {
-    let spans = lab::spans();
-    let claims = spans.iter().flat_map(|span| &span.blocks).map(|block| &block.claim);
     let mut seeds = lab::vector_claims();
-    seeds.extend(encoded(claims));
+    seeds.extend(encoded(lab::blocks().iter().map(|block| &block.claim)));
     // Claims in claims, as deep as they may be and one deeper.
     let claim = Claim::decode(&mut seeds[0].as_slice()).expect("a vector is a claim");
     for depth in [1, MAX_NESTED_TAKEOVERS, MAX_NESTED_TAKEOVERS + 1] {
@@ -227,8 +225,7 @@ pub(super) fn seal_seeds() -> Vec<Vec<u8>> {
 }
 
 pub(super) fn body_seeds() -> Vec<Vec<u8>> {
-    let spans = lab::spans();
-    let blocks: Vec<_> = spans.iter().flat_map(|span| &span.blocks).collect();
+    let blocks = lab::blocks();
     let mut seeds = encoded(blocks.iter().map(|block| &block.body));
     let inbound: Vec<_> = blocks.iter().flat_map(|block| &block.body.inbound).collect();
     seeds.extend(encoded(inbound.iter().flat_map(|inbound| &inbound.lanes)));

@@ -4,11 +4,11 @@ pub(super) use alloy_consensus::{SignableTransaction, TxEip1559, TxEip2930, TxEi
 pub(super) use alloy_eips::eip2718::Encodable2718;
 pub(super) use alloy_eips::eip2930::{AccessList, AccessListItem};
 pub(super) use alloy_eips::eip7702::{Authorization, SignedAuthorization};
-pub(super) use alloy_primitives::{Signature, TxKind, U256, b256};
+pub(super) use alloy_primitives::{Signature, TxKind, U256, b256, keccak256};
 pub(super) use causeway_chainspec::{
     AbandonReason, Anchor, BlockBody, Claim, DaRef, DeliveryReceipt, DeliveryStatus, Flow,
-    ForcedCut, Inbound, LaneItem, LanePosition, LaneState, Message, Origin, Seal, Takeover, Terms,
-    TxEnvelope,
+    ForcedCut, Inbound, LaneItem, LanePosition, LaneState, Message, Origin, Seal, SpanBlock,
+    Takeover, Terms, Tip, TxEnvelope,
 };
 
 pub(super) use super::super::*;
@@ -57,7 +57,7 @@ pub(super) fn transfer(noise: &mut Noise, nonce: u64) -> Bytes {
 }
 
 /// One of every kind, and bytes that are none.
-pub(super) fn assorted() -> Vec<Bytes> {
+pub(in crate::codec) fn assorted() -> Vec<Bytes> {
     let noise = &mut Noise(1);
     let to = TxKind::Call(Address::repeat_byte(9));
     let access_list = AccessList(vec![AccessListItem {
@@ -176,10 +176,17 @@ pub(super) fn chain(bodies: Vec<BlockBody>, mut edit: impl FnMut(usize, &mut Cla
     Span {
         identity: IDENTITY,
         rules_hash: noise.word(),
+        parent: below(),
         blocks,
-        seal: Seal { view: 0, proof: noise.signature().as_bytes().into() },
+        seal: Seal { view: 0, proof: noise.signature().normalized_s().as_bytes().into() },
         last_header: noise.word(),
     }
+}
+
+/// The block that all chains of these tests stand on.
+pub(super) fn below() -> Tip {
+    let Claim { parent, number, term, time_ms, origin, cut, .. } = first_claim();
+    Tip { claim: parent, number: number - 1, time_ms: time_ms - 250, term, cut, origin }
 }
 
 pub(super) fn first_claim() -> Claim {
@@ -262,7 +269,11 @@ pub(super) fn block_of(blobs: Vec<Bytes>) -> DaBlock {
     DaBlock { da, parent: B256::repeat_byte(2), time_ms: 99, blobs, forced }
 }
 
-pub(super) fn read(blobs: Vec<Bytes>) -> (Vec<Span>, Dropped) {
+pub(super) fn posted(span: &Span) -> PostedSpan {
+    span.posted().unwrap()
+}
+
+pub(super) fn read(blobs: Vec<Bytes>) -> (Vec<PostedSpan>, Dropped) {
     let posters = [Address::repeat_byte(1), key().address()];
     let (entry, dropped) =
         decode(&block_of(blobs), &ReadContext { identity: IDENTITY, posters: &posters });
@@ -281,6 +292,10 @@ pub(super) fn signed(content: &[u8]) -> Vec<Bytes> {
 }
 
 pub(super) fn content(span: &Span, format: span::Format) -> Vec<u8> {
+    content_of(&posted(span), format)
+}
+
+pub(super) fn content_of(span: &PostedSpan, format: span::Format) -> Vec<u8> {
     let mut content = Content::new(format);
     span.blocks.iter().for_each(|block| content.push(block).unwrap());
     content.finish(span).unwrap()

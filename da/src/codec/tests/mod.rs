@@ -5,6 +5,8 @@ mod random;
 
 use fixtures::*;
 
+pub(in crate::codec) use fixtures::assorted;
+
 #[test]
 fn a_span_with_everything_comes_back_in_every_compression_and_blob_size() {
     let span = rich();
@@ -12,11 +14,13 @@ fn a_span_with_everything_comes_back_in_every_compression_and_blob_size() {
         [(Compression::None, 0), (Compression::Zstd, 3), (Compression::Brotli, 5)]
     {
         let options = EncodeOptions { compression, level };
-        for (vm, most) in [("evm", BLOB), ("evm", 300), ("other", 115), ("other", BLOB)] {
+        for (vm, most) in
+            [("evm", BLOB), ("evm", 300), ("other", PART_ENVELOPE_BYTES + 1), ("other", BLOB)]
+        {
             let blobs = encode(&span, vm, &key(), &options, most).unwrap();
             assert!(blobs.iter().all(|blob| blob.len() <= most));
             assert_eq!(blobs, encode(&span, vm, &key(), &options, most).unwrap());
-            assert_eq!(read(blobs), (vec![span.clone()], Dropped::default()));
+            assert_eq!(read(blobs), (vec![posted(&span)], Dropped::default()));
         }
     }
 }
@@ -32,7 +36,7 @@ fn ten_thousand_transfers_to_fresh_recipients_are_small() {
     let blobs = write(&span, &EncodeOptions::default(), BLOB);
     let total: usize = blobs.iter().map(|blob| blob.len()).sum();
     assert!(total <= 935_000, "{total} bytes for 10,000 transfers");
-    assert_eq!(read(blobs).0, vec![span]);
+    assert_eq!(read(blobs).0, vec![posted(&span)]);
 }
 
 #[test]
@@ -40,11 +44,40 @@ fn fixed_costs_are_small() {
     let plain = EncodeOptions { compression: Compression::None, level: 0 };
     let empty = |count| chain(vec![BlockBody::default(); count], |_, _| {});
     let size = |count| write(&empty(count), &plain, BLOB)[0].len();
-    // Of these, 65 + 32 + 65 + 4 x 32 are signatures and hashes.
-    assert!(size(1) <= ENVELOPE_BYTES + 250, "{}", size(1));
+    // Of these, 128 are two signatures.
+    assert!(size(1) <= 165, "{}", size(1));
+    // A sequencer reads a new DA block for each of its spans: one more hash.
+    let cut = chain(vec![BlockBody::default()], |_, claim| {
+        claim.cut.da = DaRef { height: claim.cut.da.height + 1, hash: B256::repeat_byte(1) };
+    });
+    let cut = write(&cut, &plain, BLOB)[0].len();
+    assert!(cut <= 200, "{cut}");
     let per_block = (size(1001) - size(1)).div_ceil(1000);
     assert!(per_block <= 6, "{per_block}");
     assert!(write(&empty(1001), &EncodeOptions::default(), BLOB)[0].len() < size(1) + 40);
+}
+
+#[test]
+fn claims_come_out_of_the_block_below() {
+    let span = rich();
+    let read = read(write(&span, &EncodeOptions::default(), BLOB)).0.remove(0);
+    let claims: Vec<_> = span.blocks.iter().map(|block| block.claim.clone()).collect();
+    let found = read.claims(&span.parent).unwrap();
+    assert!(found.iter().all(|(hash, claim)| *hash == claim.hash()));
+    assert_eq!(found.into_iter().map(|(_, claim)| claim).collect::<Vec<_>>(), claims);
+    // Another block of that number, another number, a time that runs over.
+    let below = |change: &dyn Fn(&mut Tip)| {
+        let mut tip = span.parent.clone();
+        change(&mut tip);
+        read.claims(&tip)
+    };
+    assert_eq!(below(&|tip| tip.claim = B256::repeat_byte(1)), None);
+    assert_eq!(below(&|tip| tip.number += 1), None);
+    assert_eq!(below(&|tip| tip.time_ms = u64::MAX), None);
+    assert_eq!(below(&|tip| tip.cut.da.height = u64::MAX), None);
+    // One whose tag is the same gives claims with other hashes: the seal is not over these.
+    let others = below(&|tip| tip.claim[31] ^= 1).unwrap();
+    assert!(others.iter().zip(&claims).all(|((hash, _), claim)| *hash != claim.hash()));
 }
 
 #[test]
@@ -54,13 +87,13 @@ fn order_of_blobs_does_not_matter_and_repeats_count_once() {
     assert!(blobs.len() > 3);
     let all = blobs.len() as u64;
     blobs.reverse();
-    assert_eq!(read(blobs.clone()), (vec![span.clone()], Dropped::default()));
+    assert_eq!(read(blobs.clone()), (vec![posted(&span)], Dropped::default()));
     let thrice = [&blobs[..], &blobs[..], &blobs[..]].concat();
     let repeats = Dropped { duplicate: 2 * all, ..Default::default() };
-    assert_eq!(read(thrice), (vec![span.clone()], repeats));
+    assert_eq!(read(thrice), (vec![posted(&span)], repeats));
     let other_cut = write(&span, &EncodeOptions::default(), 500);
     let again = Dropped { duplicate: other_cut.len() as u64, ..Default::default() };
-    assert_eq!(read([&blobs[..], &other_cut].concat()), (vec![span], again));
+    assert_eq!(read([&blobs[..], &other_cut].concat()), (vec![posted(&span)], again));
     let lost = blobs.remove(1);
     let missing = Dropped { incomplete: all - 1, ..Default::default() };
     assert_eq!(read(blobs), (vec![], missing));
@@ -76,7 +109,7 @@ fn spans_stand_in_the_order_of_their_first_blobs() {
     let mixed = vec![b[0].clone(), a.concat().into(), a[0].clone()];
     let mixed = [mixed, a[1..].to_vec(), b[1..].to_vec()].concat();
     let (spans, dropped) = read(mixed);
-    assert_eq!(spans, vec![two, one]);
+    assert_eq!(spans, vec![posted(&two), posted(&one)]);
     assert_eq!((dropped.total(), dropped.unsigned), (1, 1));
 }
 
@@ -94,11 +127,18 @@ fn only_posters_of_this_chain_are_heard() {
         read(vec![blob.into()]).1
     };
     assert_eq!(change(0, 0).foreign, 1);
-    assert_eq!(change(5, 0).foreign, 1);
-    assert_eq!(change(4, 2).version, 1);
-    assert_eq!(change(46, 1).malformed, 1, "an index above the count");
-    assert_eq!(change(20, 0).unsigned, 1, "another span id");
-    assert_eq!(change(113, 0).unsigned, 1, "another form of the signature");
+    assert_eq!(change(3, 0).foreign, 1);
+    assert_eq!(change(2, 2).version, 1);
+    assert_eq!(change(20, 0).unsigned, 1, "another signature");
+    assert_eq!(change(71, 2).malformed, 1, "neither alone nor a part");
+    let part = write(&span, &EncodeOptions::default(), 500)[0].clone();
+    let change_part = |at: usize, byte: u8| {
+        let mut blob = part.to_vec();
+        blob[at] = byte;
+        read(vec![blob.into()]).1
+    };
+    assert_eq!(change_part(72, 1).malformed, 1, "an index above the count");
+    assert_eq!(change_part(80, 0).unsigned, 1, "another span id");
 
     // The prefix is the same, the identity is not: the signature covers all of it.
     let mut identity = IDENTITY;
@@ -112,7 +152,7 @@ fn only_posters_of_this_chain_are_heard() {
 fn what_another_encoder_would_write_differently_is_refused() {
     let span = chain(vec![BlockBody { candidates: assorted(), inbound: vec![] }], |_, _| {});
     let good = content(&span, span::Format::Ethereum);
-    assert_eq!(read(signed(&good)).0, vec![span.clone()]);
+    assert_eq!(read(signed(&good)).0, vec![posted(&span)]);
     // Transactions that belong in columns, written as they are.
     let mut opaque = content(&span, span::Format::Opaque);
     opaque[0] = span::Format::Ethereum as u8;
@@ -129,7 +169,7 @@ fn signed_bombs_are_oversize_and_the_next_span_is_read() {
     let payload = [&[1], &zstd::bulk::compress(&bomb, 3).unwrap()[..]].concat();
     let mut blobs = envelope::seal(&payload, IDENTITY, &key(), BLOB).unwrap();
     blobs.extend(write(&rich(), &EncodeOptions::default(), BLOB));
-    assert_eq!(read(blobs), (vec![rich()], Dropped { oversize: 1, ..Default::default() }));
+    assert_eq!(read(blobs), (vec![posted(&rich())], Dropped { oversize: 1, ..Default::default() }));
 }
 
 #[test]
@@ -159,7 +199,7 @@ fn encode_refuses_what_decode_would_refuse() {
     let mut span = chain(blocks(), |_, _| {});
     span.blocks[2].body.candidates.push(Bytes::new());
     assert!(refuse(&span).to_string().contains("does not commit"));
-    let no_room = encode(&rich(), "evm", &key(), &EncodeOptions::default(), ENVELOPE_BYTES);
+    let no_room = encode(&rich(), "evm", &key(), &EncodeOptions::default(), PART_ENVELOPE_BYTES);
     assert!(matches!(no_room, Err(CodecError::BlobTooSmall { .. })));
     let huge = vec![BlockBody { candidates: vec![vec![0; 17 << 20].into()], inbound: vec![] }];
     assert!(matches!(refuse(&chain(huge, |_, _| {})), CodecError::TooLarge { .. }));
@@ -183,7 +223,7 @@ fn what_members_say_is_bounded_while_it_is_read() {
     let most = vec![lanes(64), flows(16), items(1024)];
     let most = [most, vec![plain.clone(); 61]].concat();
     let span = span_of(most, (0..64).map(anchor).collect());
-    assert_eq!(read(write(&span, &EncodeOptions::default(), BLOB)).0, vec![span]);
+    assert_eq!(read(write(&span, &EncodeOptions::default(), BLOB)).0, vec![posted(&span)]);
     for (what, span) in [
         ("anchors", span_of(vec![], (0..65).map(anchor).collect())),
         ("inbound parts", span_of(vec![plain; 65], vec![])),
@@ -199,6 +239,23 @@ fn what_members_say_is_bounded_while_it_is_read() {
     }
 }
 
+/// The content of a span of one block without candidates, up to its flags.
+fn head() -> Vec<u8> {
+    let bare = content(&chain(vec![BlockBody::default()], |_, _| {}), span::Format::Opaque);
+    // Format, tags, view, proof, tag, number (3), one block.
+    bare[..1 + 8 + 1 + 65 + 4 + 3 + 1].to_vec()
+}
+
+/// The rest of such a content, from its flags on.
+fn tail(flags: u8, rare: &[u8], inbound: &[u8]) -> Vec<u8> {
+    let mut out = vec![flags, 1, 0];
+    let filled = [rare, inbound].into_iter().filter(|column| !column.is_empty());
+    out.push(u8::from(!rare.is_empty()) | u8::from(!inbound.is_empty()) << 1);
+    filled.clone().for_each(|column| wire::put(&mut out, column.len() as u64));
+    filled.for_each(|column| out.extend_from_slice(column));
+    out
+}
+
 /// The content of a span of one block that has nothing but anchors and inbound parts.
 fn unbounded(span: &Span) -> Vec<u8> {
     let counted = |bytes: &[u8]| {
@@ -207,41 +264,17 @@ fn unbounded(span: &Span) -> Vec<u8> {
         [&out[..], bytes].concat()
     };
     let SpanBlock { claim, body } = &span.blocks[0];
-    let bare = chain(vec![BlockBody::default()], |_, _| {});
-    let good = content(&bare, span::Format::Opaque);
-    // The columns of the bare span: times, flags, counts, rare, inbound, then transactions.
-    let tail = |column: usize, mut at: usize| {
-        for _ in 0..column {
-            at += 1 + usize::from(good[at]);
-        }
-        at
-    };
-    let start = 1 + 64 + 1 + 66 + 32 + 3;
-    let (flags, rare, rest) = (tail(1, start), tail(3, start), tail(5, start));
-    let old = &good[rare + 1..rare + 1 + usize::from(good[rare])];
-    let mut bits = good[flags + 1];
-    let (mut rare_column, mut inbound_column) = (old.to_vec(), Vec::new());
+    let (mut flags, mut rare, mut inbound) = (0, Vec::new(), Vec::new());
     if !claim.anchors.is_empty() {
-        bits |= 1 << 3;
-        rare_column.extend(counted(&alloy_rlp::encode(&claim.anchors)));
+        flags |= 1 << 3;
+        rare = counted(&alloy_rlp::encode(&claim.anchors));
     }
     if !body.inbound.is_empty() {
-        bits |= 1 << 6;
-        wire::put(&mut inbound_column, body.inbound.len() as u64);
-        for inbound in &body.inbound {
-            inbound_column.extend(counted(&alloy_rlp::encode(inbound)));
-        }
+        flags |= 1 << 6;
+        wire::put(&mut inbound, body.inbound.len() as u64);
+        body.inbound.iter().for_each(|part| inbound.extend(counted(&alloy_rlp::encode(part))));
     }
-    let counts = tail(2, start);
-    [
-        &good[..flags],
-        &[1, bits],
-        &good[counts..rare],
-        &counted(&rare_column),
-        &counted(&inbound_column),
-        &good[rest..],
-    ]
-    .concat()
+    [head(), tail(flags, &rare, &inbound)].concat()
 }
 
 #[test]
@@ -252,7 +285,7 @@ fn a_takeover_nested_as_deep_as_bytes_allow_costs_nothing() {
         }
     });
     let good = content(&span, span::Format::Ethereum);
-    assert_eq!(span::parse(&good, IDENTITY), Ok(span));
+    assert_eq!(span::parse(&good, IDENTITY), Ok(posted(&span)));
     // Nest by hand, since encoding so deep a claim takes for ever: replace the empty option at the
     // end of the claim (0xc0) by a takeover with the same claim.
     let claim = alloy_rlp::encode(first_claim());
@@ -271,19 +304,10 @@ fn a_takeover_nested_as_deep_as_bytes_allow_costs_nothing() {
     }
     let takeover = list(&[&reference[..], &nested, &[1]].concat());
     assert!(takeover.len() < 2 * MAX_TAKEOVER_BYTES);
-    let mut head = content(&chain(vec![BlockBody::default()], |_, _| {}), span::Format::Opaque);
-    head.truncate(1 + 64 + 1 + 66 + 32 + 3);
-    let mut bytes = head;
-    for column in [&[1][..], &[1 << 4], &[0]] {
-        bytes.push(column.len() as u8);
-        bytes.extend_from_slice(column);
-    }
     let mut rare = Vec::new();
     wire::put(&mut rare, takeover.len() as u64);
     rare.extend_from_slice(&takeover);
-    wire::put(&mut bytes, rare.len() as u64);
-    bytes.extend_from_slice(&rare);
-    bytes.extend_from_slice(&[0; 1 + columns::COUNT]);
+    let bytes = [head(), tail(1 << 4, &rare, &[])].concat();
     let error = span::parse(&bytes, IDENTITY).unwrap_err();
     assert!(error.0.starts_with("takeover too"), "{}", error.0);
 }
@@ -294,15 +318,22 @@ fn the_builder_is_never_below_the_truth() {
     for span in
         [rich(), chain(vec![BlockBody { candidates: assorted(), inbound: vec![] }; 9], |_, _| {})]
     {
+        let whole = posted(&span);
         for most in [200, 1000, BLOB] {
             let mut builder = SpanBuilder::new("evm", 65, most);
-            let bound = span.blocks.iter().map(|block| builder.push(block).unwrap()).max().unwrap();
+            let bound =
+                whole.blocks.iter().map(|block| builder.push(block).unwrap()).max().unwrap();
             for options in [plain, EncodeOptions::default()] {
                 let total: usize = write(&span, &options, most).iter().map(|blob| blob.len()).sum();
                 assert!(total <= bound, "{total} > {bound}");
             }
             let truth: usize = write(&span, &plain, most).iter().map(|blob| blob.len()).sum();
-            assert!(bound < truth + 300 + truth.div_ceil(most - ENVELOPE_BYTES) * ENVELOPE_BYTES);
+            assert!(
+                bound
+                    < truth
+                        + 300
+                        + truth.div_ceil(most - PART_ENVELOPE_BYTES) * PART_ENVELOPE_BYTES
+            );
         }
     }
 }
@@ -344,7 +375,7 @@ fn golden_vectors_hold() {
         // Compressors may improve; what they wrote once must stay readable.
         for form in ["blobs", "zstd", "brotli"] {
             let blobs = serde_json::from_value(case[form].clone()).unwrap();
-            assert_eq!(read(blobs).0, vec![span.clone()], "{name}: decode {form}");
+            assert_eq!(read(blobs).0, vec![posted(&span)], "{name}: decode {form}");
         }
     }
 }

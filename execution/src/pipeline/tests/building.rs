@@ -108,7 +108,7 @@ fn a_transaction_that_comes_out_differently_is_quarantined_and_the_block_goes_on
     let pipeline = open(&dir);
     let sender = key(1).address();
     let vm = Arc::new(Leaky { inner: pipeline.vm().clone(), sender, wrong: AtomicUsize::new(1) });
-    let rules = Rules { spec: spec("ledger"), vm, modules: vec![] };
+    let rules = Rules { spec: spec("ledger"), vm, modules: vec![], metrics: Arc::default() };
     let genesis = newest(&pipeline);
     let parent = pipeline.core.parent(genesis.claim_hash).unwrap();
     let bad = transfer(1, 0, BOB, 1);

@@ -35,13 +35,17 @@ fn text(endpoints: &Endpoints) -> String {
 }
 
 fn one(chain: &ChainEndpoints) -> Vec<String> {
-    vec![
+    let mut lines = vec![
         format!("Chain      {}  id {}", chain.name, chain.chain_id),
         format!("Sequencer  {}  {}", chain.rpc, chain.ws),
         format!("Full node  {}  (rebuilt from DA)", chain.full_rpc),
         format!("DA         {}", chain.da),
         format!("Spec       {}", chain.spec.display()),
-    ]
+    ];
+    if let (Some(sequencer), Some(full)) = (&chain.metrics, &chain.full_metrics) {
+        lines.push(format!("Metrics    {sequencer}  {full}"));
+    }
+    lines
 }
 
 /// One line a chain.
@@ -60,6 +64,11 @@ fn several(chains: &[ChainEndpoints], endpoints: &Endpoints) -> Vec<String> {
             "  {:names$}  id {}  {:vms$}  {:rpcs$}  full node {}  {coin}",
             chain.name, chain.chain_id, chain.vm, chain.rpc, chain.full_rpc
         ));
+    }
+    for chain in chains {
+        if let (Some(sequencer), Some(full)) = (&chain.metrics, &chain.full_metrics) {
+            lines.push(format!("  {:names$}  metrics {sequencer}  {full}", chain.name));
+        }
     }
     if let Some(path) = &endpoints.metalayer {
         lines.push(format!("Network    {}", path.display()));
@@ -86,6 +95,8 @@ mod tests {
             rpc: format!("http://127.0.0.1:{}", 8545 + 2 * index),
             ws: format!("ws://127.0.0.1:{}", 8545 + 2 * index),
             full_rpc: format!("http://127.0.0.1:{}", 8546 + 2 * index),
+            metrics: Some(format!("http://127.0.0.1:{}/metrics", 9101 + 2 * index)),
+            full_metrics: Some(format!("http://127.0.0.1:{}/metrics", 9102 + 2 * index)),
             da: "http://127.0.0.1:9000".to_owned(),
             spec: "chain.toml".into(),
         };
@@ -110,6 +121,8 @@ mod tests {
                         --recipient 0xa1 --key 0xb0";
         assert!(text.contains(transfer), "{text}");
         assert!(text.contains("Governance 0xa2  0xb2"), "{text}");
+        let metrics = "beta   metrics http://127.0.0.1:9103/metrics  http://127.0.0.1:9104/metrics";
+        assert!(text.contains(metrics), "{text}");
     }
 
     #[test]
@@ -117,5 +130,6 @@ mod tests {
         let text = text(&endpoints(&["alpha"]));
         assert!(text.starts_with("Chain      alpha  id 901\nSequencer  http"), "{text}");
         assert!(!text.contains("metalayer transfer"), "{text}");
+        assert!(text.contains("Metrics    http://127.0.0.1:9101/metrics  http"), "{text}");
     }
 }

@@ -38,6 +38,12 @@ pub(super) struct ChainEndpoints {
     pub(super) rpc: String,
     pub(super) ws: String,
     pub(super) full_rpc: String,
+    /// Where the sequencer tells its metrics; `None` in files of older versions.
+    #[serde(default)]
+    pub(super) metrics: Option<String>,
+    /// Where the full node does.
+    #[serde(default)]
+    pub(super) full_metrics: Option<String>,
     pub(super) da: String,
     pub(super) spec: PathBuf,
 }

@@ -18,6 +18,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, kill_process};
 
 use self::network::{Choices, CoinChoice};
+use super::preset::Preset;
 use crate::exit::{CommandResult, Exit};
 use crate::logging::{self, LogFormat};
 
@@ -59,6 +60,9 @@ pub struct Devnet {
     /// Chain id of a new devnet: 901 if not given; further chains have the next ones.
     #[arg(long)]
     chain_id: Option<u64>,
+    /// What a new devnet is tuned for; `--block-time` changes that of it.
+    #[arg(long, value_enum)]
+    preset: Option<Preset>,
     /// Block time of a new devnet: 250ms if not given.
     #[arg(long)]
     block_time: Option<String>,
@@ -113,6 +117,7 @@ impl Devnet {
                 vms: self.vm.clone(),
                 coins: self.coin.clone(),
                 chain_id: self.chain_id,
+                preset: self.preset,
                 block_time: self.block_time.clone(),
             },
         };

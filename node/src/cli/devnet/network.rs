@@ -11,6 +11,7 @@ use eyre::{WrapErr, eyre};
 
 use super::super::chainspec::{parse_here, with_inputs};
 use super::super::load_spec;
+use super::super::preset::Preset;
 use crate::exit::{Exit, ExitError};
 
 /// Names of chains, in order; the first is the hub.
@@ -42,6 +43,7 @@ pub(super) struct Choices {
     /// Of the chains after the hub in order, likewise.
     pub(super) coins: Vec<CoinChoice>,
     pub(super) chain_id: Option<u64>,
+    pub(super) preset: Option<Preset>,
     pub(super) block_time: Option<String>,
 }
 
@@ -138,7 +140,8 @@ fn differ(choices: &Choices, members: &[Member]) -> bool {
             .is_some_and(|coin| (coin == CoinChoice::Hub) != (spec.metalayer.coin == Coin::Hub));
         vm || id || coin
     };
-    choices.block_time.is_some()
+    choices.preset.is_some()
+        || choices.block_time.is_some()
         || count
         || choices.check(members.len()).is_err()
         || members.iter().enumerate().any(one)
@@ -150,7 +153,7 @@ fn write(dir: &Path, count: usize, choices: &Choices, now_ms: u64) -> Result<(),
         let vm = choices.vm(0).unwrap_or("evm");
         let id = choices.chain_id.unwrap_or(FIRST_ID);
         let mut template = Template::devnet(NAMES[0], id, vm, Keys::DEV, now_ms);
-        set_block_time(&mut template, choices);
+        set_times(&mut template, choices);
         let text = template.to_toml();
         parse_here(&text, &nothing).map_err(|invalid| ExitError::new(Exit::Spec, invalid))?;
         vec![text]
@@ -192,7 +195,7 @@ fn several(
     let place = format!("../{NETWORK_FILE}");
     let mut template = NetworkTemplate::devnet(&members, &place, Keys::DEV, now_ms);
     for chain in &mut template.chains {
-        set_block_time(chain, choices);
+        set_times(chain, choices);
     }
     let files = with_inputs(&nothing, |inputs| template.files(inputs))
         .map_err(|invalid| ExitError::new(Exit::Spec, invalid))?;
@@ -203,7 +206,10 @@ fn several(
     Ok(files.chains)
 }
 
-fn set_block_time(template: &mut Template, choices: &Choices) {
+fn set_times(template: &mut Template, choices: &Choices) {
+    if let Some(preset) = choices.preset {
+        preset.apply(template);
+    }
     if let Some(block_time) = &choices.block_time {
         template.block_time.clone_from(block_time);
     }

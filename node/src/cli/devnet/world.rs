@@ -23,6 +23,7 @@ use crate::clock::SystemClock;
 use crate::config::{DEFAULT_CACHE_MIB, DEFAULT_HISTORY, Role};
 use crate::devkeys;
 use crate::exit::{CommandResult, Exit, ExitError};
+use crate::metrics;
 use crate::node::{NodeError, Settings};
 use crate::remote::{RemoteSettings, Remotes};
 use crate::rpc::RpcConfig;
@@ -50,6 +51,8 @@ struct World {
 struct Nodes {
     sequencer: Running,
     full: Running,
+    /// Where they tell their metrics.
+    metrics: [SocketAddr; 2],
 }
 
 /// Runs a devnet until a signal or a failure.
@@ -102,7 +105,7 @@ fn ready(
     let nodes: Vec<_> = members
         .iter()
         .zip(chains)
-        .flat_map(|(member, Nodes { sequencer, full })| {
+        .flat_map(|(member, Nodes { sequencer, full, .. })| {
             let name = member.name;
             [
                 (name.to_owned(), sequencer.node().clone()),
@@ -130,7 +133,7 @@ async fn failure(
     following: &mut Following,
     services: &mut [Service],
 ) -> NodeError {
-    let nodes = chains.iter_mut().flat_map(|Nodes { sequencer, full }| [sequencer, full]);
+    let nodes = chains.iter_mut().flat_map(|Nodes { sequencer, full, .. }| [sequencer, full]);
     let nodes = select_all(nodes.map(|node| Box::pin(node.failed())));
     let services = select_all(services.iter_mut().map(|service| Box::pin(service.failed())));
     tokio::select! {
@@ -191,10 +194,19 @@ async fn start_chain(
     da_url: &str,
 ) -> Result<Nodes, ExitError> {
     let port = |role: u16| port(world.http.port(), index, role);
-    let sequencer = start_node(world, member, da_url, (None, port(0))).await?;
+    let mut sequencer = start_node(world, member, da_url, (None, port(0))).await?;
     let feed = format!("ws://{}", sequencer.addr());
-    let full = start_node(world, member, da_url, (Some(feed), port(1))).await?;
-    Ok(Nodes { sequencer, full })
+    let mut full = start_node(world, member, da_url, (Some(feed), port(1))).await?;
+    let metrics = [tell(world, &mut sequencer)?, tell(world, &mut full)?];
+    Ok(Nodes { sequencer, full, metrics })
+}
+
+/// Has a node tell its metrics on a free port.
+fn tell(world: &World, node: &mut Running) -> eyre::Result<SocketAddr> {
+    let listener = TcpListener::bind(SocketAddr::new(world.http.ip(), 0))?;
+    let addr = listener.local_addr()?;
+    node.serve_metrics(listener);
+    Ok(addr)
 }
 
 /// Two ports a chain; port 0 asks for any free one, for all.
@@ -256,6 +268,8 @@ fn describe(options: &Options, members: &[Member], chains: &[Nodes], urls: &[Str
         rpc: format!("http://{}", nodes.sequencer.addr()),
         ws: format!("ws://{}", nodes.sequencer.addr()),
         full_rpc: format!("http://{}", nodes.full.addr()),
+        metrics: Some(metrics_url(nodes.metrics[0])),
+        full_metrics: Some(metrics_url(nodes.metrics[1])),
         da: da.clone(),
         spec: member.dir.join(SPEC_FILE),
     };
@@ -267,6 +281,10 @@ fn describe(options: &Options, members: &[Member], chains: &[Nodes], urls: &[Str
         governance: network.then(|| account(devkeys::governance())),
         metalayer: network.then(|| options.dir.join(NETWORK_FILE)),
     }
+}
+
+fn metrics_url(addr: SocketAddr) -> String {
+    format!("http://{addr}{}", metrics::PATH)
 }
 
 #[cfg(test)]

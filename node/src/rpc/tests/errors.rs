@@ -140,7 +140,14 @@ async fn submissions_that_fail() {
             error(-32000, "only replay-protected (EIP-155) transactions allowed over RPC"),
         ),
         (SubmitError::AlreadyKnown, error(-32000, "already known")),
-        (SubmitError::PoolFull, error(-32000, "txpool is full")),
+        (
+            SubmitError::PoolFull,
+            json!({ "error": {
+                "code": -32000,
+                "message": "txpool is full",
+                "data": { "hint": "pay more than what waits, or send it again later" },
+            }}),
+        ),
         (SubmitError::Rejected("too many".into()), error(-32000, "too many")),
         (
             SubmitError::Unreachable("tried http://seq, 3 s".into()),
@@ -294,7 +301,7 @@ async fn methods_that_are_not_there() {
             (
                 "txpool_status",
                 json!([]),
-                error(-32004, "Method not supported: enable it with --rpc.api txpool"),
+                error(-32004, "Method not supported: enable it with --rpc-api txpool"),
             ),
             (
                 "eth_subscribe",

@@ -284,6 +284,8 @@ pub(super) struct FakeNode {
     pub(super) pool: Mutex<Vec<Arc<Tx>>>,
     /// What the next submit fails with.
     pub(super) refuse: Mutex<Option<SubmitError>>,
+    /// How many transactions came with each call.
+    pub(super) submitted: Mutex<Vec<usize>>,
     /// What the next forced entry fails with.
     pub(super) da_error: Mutex<Option<DaError>>,
     /// The forced lane.
@@ -311,6 +313,7 @@ impl FakeNode {
             chain: Mutex::new(chain),
             pool: Mutex::default(),
             refuse: Mutex::default(),
+            submitted: Mutex::default(),
             da_error: Mutex::default(),
             forced: Mutex::default(),
             sync: Mutex::default(),
@@ -335,14 +338,18 @@ impl Backend for FakeNode {
     fn now_ms(&self) -> u64 {
         START_MS + 60_000
     }
-    async fn submit(&self, raw: Bytes) -> Result<B256, SubmitError> {
-        if let Some(error) = self.refuse.lock().take() {
-            return Err(error);
-        }
-        let tx = Arc::new(Tx::decode(raw)?);
-        self.pool.lock().push(tx.clone());
-        let _ = self.pending.send(tx.clone());
-        Ok(tx.hash)
+    async fn submit_all(&self, raws: Vec<Bytes>) -> Vec<Result<B256, SubmitError>> {
+        self.submitted.lock().push(raws.len());
+        let take = |raw: Bytes| {
+            if let Some(error) = self.refuse.lock().take() {
+                return Err(error);
+            }
+            let tx = Arc::new(Tx::decode(raw)?);
+            self.pool.lock().push(tx.clone());
+            let _ = self.pending.send(tx.clone());
+            Ok(tx.hash)
+        };
+        raws.into_iter().map(take).collect()
     }
     async fn force(&self, entry: Bytes) -> Result<(), DaError> {
         if let Some(error) = self.da_error.lock().take() {

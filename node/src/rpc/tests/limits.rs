@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use alloy_primitives::{Bytes, U256};
-use jsonrpsee::core::client::SubscriptionClientT;
+use jsonrpsee::core::client::{ClientT, SubscriptionClientT};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -142,6 +142,54 @@ async fn slow_calls_time_out_and_cannot_pile_up() {
 }
 
 #[tokio::test]
+async fn connections_up_to_the_limit() {
+    let world = World::new(RpcConfig { connections: 1, ..RpcConfig::default() }).await;
+    let url = format!("ws://{}", world.addr);
+    let client = jsonrpsee::ws_client::WsClientBuilder::default().build(url).await.unwrap();
+    let number: String = client.request("eth_blockNumber", jsonrpsee::rpc_params![]).await.unwrap();
+    assert_eq!(number, "0x3");
+    let body = r#"{"jsonrpc":"2.0","id":1,"method":"eth_chainId"}"#;
+    let (status, head, answer) = world.http("POST", "/", &[], body).await;
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    let message = "limit exceeded: too many connections, try again later";
+    assert_eq!((status, &answer["error"]["code"]), (429, &json!(-32005)));
+    assert_eq!(answer["error"]["message"], message);
+    assert!(head.contains("retry-after: 1"), "{head}");
+    drop(client);
+    // The server learns of it in its own time.
+    let mut status = 429;
+    for _ in 0..1000 {
+        (status, ..) = world.http("POST", "/", &[], body).await;
+        if status == 200 {
+            break;
+        }
+    }
+    assert_eq!(status, 200);
+}
+
+#[tokio::test]
+async fn subscriptions_and_filters_up_to_their_limits() {
+    let config = RpcConfig { subscriptions: 1, filters: 1, ..RpcConfig::default() };
+    let world = World::new(config).await;
+    let url = format!("ws://{}", world.addr);
+    let client = jsonrpsee::ws_client::WsClientBuilder::default().build(url).await.unwrap();
+    let subscribe = async || {
+        let params = jsonrpsee::rpc_params!["newHeads"];
+        client.subscribe::<Value, _>("eth_subscribe", params, "eth_unsubscribe").await
+    };
+    let first = subscribe().await.unwrap();
+    let refused = subscribe().await.unwrap_err().to_string();
+    assert!(refused.contains("-32006") && refused.contains("max limit of 1"), "{refused}");
+    drop(first);
+    let id = world.call("eth_newBlockFilter", json!([])).await;
+    let answer = world.call("eth_newBlockFilter", json!([])).await;
+    let message = "too many filters, uninstall those you do not poll";
+    assert_eq!(answer, json!({ "error": { "code": -32000, "message": message } }));
+    assert_eq!(world.call("eth_uninstallFilter", json!([id])).await, true);
+    assert!(world.call("eth_newBlockFilter", json!([])).await.is_string());
+}
+
+#[tokio::test]
 async fn overrides_and_gas_are_capped() {
     let world = World::new(RpcConfig { call_gas: 40_000, ..RpcConfig::default() }).await;
     let call = json!({ "to": CONTRACT, "input": "0x05", "gas": "0xffffffffff" });
@@ -226,4 +274,31 @@ async fn it_stops_when_told() {
     world.server.stopped().await;
     assert!(heads.next().await.is_none());
     assert!(tokio::net::TcpStream::connect(world.addr).await.is_err());
+}
+
+#[tokio::test]
+async fn transactions_of_a_batch_are_taken_in_together_and_in_order() {
+    let world = World::new(RpcConfig::default()).await;
+    let call = |id: u64, method: &str, params: Value| json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
+    let send =
+        |id: u64, nonce: u64| call(id, "eth_sendRawTransaction", json!([transfer(nonce, 1).raw]));
+    let batch = json!([
+        send(1, 0),
+        send(2, 1),
+        call(3, "eth_sendRawTransaction", json!(["0xzz"])),
+        call(4, "eth_chainId", json!([])),
+        { "jsonrpc": "2.0", "method": "eth_chainId" },
+        send(5, 2),
+        call(6, "eth_nope", json!([])),
+    ]);
+    let answers = world.post(&batch.to_string()).await;
+    let ids: Vec<_> = answers.as_array().unwrap().iter().map(|answer| &answer["id"]).collect();
+    assert_eq!(ids, [1, 2, 3, 4, 5, 6]);
+    for (at, nonce) in [(0, 0), (1, 1), (4, 2)] {
+        assert_eq!(answers[at]["result"], json!(transfer(nonce, 1).hash));
+    }
+    assert_eq!(answers[2]["error"]["code"], -32602);
+    assert_eq!(answers[3]["result"], world.call("eth_chainId", json!([])).await);
+    assert_eq!(answers[5]["error"]["code"], -32601);
+    assert_eq!(*world.node.submitted.lock(), [2, 1]);
 }

@@ -3,7 +3,7 @@
 mod op_span;
 
 use alloy_primitives::{Address, B256, Bytes};
-use causeway_chainspec::{BlockBody, Claim, Seal, Span, SpanBlock};
+use causeway_chainspec::{BlockBody, Claim, Seal, Span, SpanBlock, Tip};
 use causeway_da::DaBlock;
 use causeway_da::codec::{self, EncodeOptions, ReadContext};
 use causeway_execution::genesis;
@@ -31,6 +31,7 @@ fn span(bodies: Vec<Vec<Bytes>>, mut step_ms: impl FnMut() -> u64) -> eyre::Resu
     let mut parent: Claim = genesis::claim(&spec);
     // A chain that has run for a while.
     (parent.number, parent.term) = (1_000_000, 5_000_000);
+    let below = Tip::of(&parent);
     let mut rng = Rng::new(7);
     let mut blocks = Vec::with_capacity(bodies.len());
     for candidates in bodies {
@@ -41,8 +42,13 @@ fn span(bodies: Vec<Vec<Bytes>>, mut step_ms: impl FnMut() -> u64) -> eyre::Resu
     }
     let mut word = || B256::from_slice(&rng.bytes(32));
     let (rules_hash, last_header) = (word(), word());
-    let seal = Seal { view: 0, proof: rng.bytes(65).into() };
-    Ok(Span { identity: spec.identity(), rules_hash, blocks, seal, last_header })
+    let mut proof = rng.bytes(65);
+    // The form of a signature: `s` in the lower half, v 27 or 28.
+    proof[32] &= 0x7f;
+    proof[64] = 27;
+    let seal = Seal { view: 0, proof: proof.into() };
+    let identity = spec.identity();
+    Ok(Span { identity, rules_hash, parent: below, blocks, seal, last_header })
 }
 
 /// Bytes that a span takes on DA, everything counted.
@@ -64,7 +70,7 @@ fn check(span: &Span) -> eyre::Result<()> {
     };
     let context = ReadContext { identity: span.identity, posters: &[key.address()] };
     let (entry, _) = codec::decode(&block, &context);
-    ensure!(entry.spans == [span.clone()], "the span reads back as another");
+    ensure!(entry.spans == [span.posted()?], "the span reads back as another");
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use alloy_primitives::{B256, Bytes};
 use alloy_signer::SignerSync;
-use causeway_chainspec::{Block, ChainSpec, Clock, Seal, SealTuple, Span, SpanBlock};
+use causeway_chainspec::{Block, ChainSpec, Clock, Seal, SealTuple, Span, SpanBlock, Tip};
 use causeway_da::codec::{self, EncodeOptions};
 use causeway_da::local::{LocalConfig, LocalDa};
 use causeway_node::clock::SystemClock;
@@ -58,6 +58,7 @@ impl History {
         let config = LocalConfig { genesis_time_ms, ..LocalConfig::default() };
         let da = LocalDa::open(&dir.path().join("da"), devkeys::da(), config)?;
         let (mut txs, mut gas) = (0, 0);
+        let mut below = Tip::of(&causeway_execution::genesis::claim(&spec));
         let mut waiting: Vec<Arc<Block>> = Vec::new();
         for (at, raw) in blocks.iter().enumerate() {
             let block = line.pipeline.execute(line.plan(made::decode(raw)?))?;
@@ -67,8 +68,10 @@ impl History {
             gas += block.header.gas_used;
             waiting.push(block);
             if waiting.len() == SPAN || at + 1 == blocks.len() {
-                post(&spec, &da, &waiting)?;
-                waiting.clear();
+                post(&spec, &da, &below, &waiting)?;
+                if let Some(last) = waiting.drain(..).next_back() {
+                    below = Tip::of(&last.plan.claim);
+                }
             }
         }
         let latest = line.pipeline.snapshot().latest();
@@ -136,7 +139,7 @@ fn start(bench: &Bench, dir: &Path, data: &Path, da: &str) -> eyre::Result<(Proc
 }
 
 /// Puts blocks into one span, and the span into a DA block of its own.
-fn post(spec: &ChainSpec, da: &LocalDa, blocks: &[Arc<Block>]) -> eyre::Result<()> {
+fn post(spec: &ChainSpec, da: &LocalDa, below: &Tip, blocks: &[Arc<Block>]) -> eyre::Result<()> {
     let last = blocks.last().wrap_err("a span has blocks")?;
     let claim = &last.plan.claim;
     let identity = spec.identity();
@@ -155,6 +158,7 @@ fn post(spec: &ChainSpec, da: &LocalDa, blocks: &[Arc<Block>]) -> eyre::Result<(
     let span = Span {
         identity,
         rules_hash: spec.rules_hash(claim.time_ms),
+        parent: below.clone(),
         blocks: blocks.iter().map(block).collect(),
         seal: Seal { view: 0, proof: proof.into() },
         last_header: last.hash,

@@ -62,6 +62,7 @@ fn another_devnet_than_the_one_there_is_refused() {
         asked(2, "", &[CoinChoice::Own]),
         Choices { chain_id: Some(902), ..Choices::default() },
         Choices { block_time: Some("1s".to_owned()), ..Choices::default() },
+        Choices { preset: Some(Preset::LowLatency), ..Choices::default() },
     ] {
         let said = refused(&dir, &other);
         assert!(said.contains("--fresh") && said.contains("beta (vm evm, chain id 902"), "{said}");

@@ -1,6 +1,8 @@
 //! Settings of one node: flags over environment over `node.toml` over defaults. None of them can
 //! fork the chain: what can lies in `chain.toml`.
 
+mod limits;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -8,6 +10,8 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 use eyre::{WrapErr, eyre};
 use serde::Deserialize;
+
+pub use limits::{MetricsFile, PoolFile, RpcFile};
 
 /// What a node does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
@@ -40,6 +44,15 @@ pub struct NodeFile {
     /// Storage.
     #[serde(default)]
     pub store: StoreFile,
+    /// Transactions that wait.
+    #[serde(default)]
+    pub pool: PoolFile,
+    /// Limits of JSON-RPC.
+    #[serde(default)]
+    pub rpc: RpcFile,
+    /// Where the node tells what it counts.
+    #[serde(default)]
+    pub metrics: MetricsFile,
     /// Other members of the Metalayer to follow, by name.
     #[serde(default)]
     pub remotes: BTreeMap<String, RemoteFile>,

@@ -1,0 +1,174 @@
+//! Batches: transactions that stand next to each other are taken in together, so that a hundred of
+//! them share one look at the state, one write and one fdatasync.
+
+use std::iter::Peekable;
+use std::sync::Arc;
+
+use alloy_primitives::Bytes;
+use causeway_chainspec::crash;
+use jsonrpsee::core::server::BatchResponseBuilder;
+use jsonrpsee::server::middleware::rpc::{
+    Batch, BatchEntry, BatchEntryErr, Notification, Request, RpcServiceT,
+};
+use jsonrpsee::types::{ErrorObjectOwned, Id};
+use jsonrpsee::{MethodResponse, ResponsePayload};
+
+use super::RpcConfig;
+use super::backend::Backend;
+use super::error::{RpcError, RpcResult};
+use super::table::Args;
+use crate::metrics::{CallGuard, MethodMetrics, Outcome, RpcMetrics};
+
+/// The method whose calls are gathered.
+const SEND: &str = "eth_sendRawTransaction";
+
+/// Wraps the server's own dispatch. Entries are answered in the order of the request, and each
+/// sees what those before it did.
+#[derive(Clone)]
+pub(crate) struct BatchLayer {
+    backend: Arc<dyn Backend>,
+    response_bytes: usize,
+    metrics: Arc<RpcMetrics>,
+    sends: Arc<MethodMetrics>,
+}
+
+impl BatchLayer {
+    pub(crate) fn new(backend: Arc<dyn Backend>, config: &RpcConfig) -> Self {
+        let (response_bytes, metrics) = (config.response_bytes as usize, config.metrics.clone());
+        Self { backend, response_bytes, sends: metrics.method(SEND), metrics }
+    }
+
+    /// Answers of some calls of [`SEND`], in their order.
+    async fn send(&self, calls: Vec<Request<'_>>) -> Vec<MethodResponse> {
+        let (mut begun, mut raws) = (Vec::with_capacity(calls.len()), Vec::new());
+        for call in calls {
+            let raw = raw_of(&call);
+            let guard = self.metrics.begin(&self.sends);
+            begun.push((call.id, raw.as_ref().err().cloned(), guard));
+            raws.extend(raw);
+        }
+        let mut answers = self.backend.submit_all(raws).await.into_iter();
+        crash::point("answer.send");
+        let mut answer = |id: Id<'_>, malformed: Option<ErrorObjectOwned>| {
+            if let Some(error) = malformed {
+                return MethodResponse::error(id, error);
+            }
+            let missing = || RpcError::internal("a transaction got no answer");
+            match answers.next().ok_or_else(missing).and_then(|answer| Ok(answer?)) {
+                Ok(hash) => {
+                    let payload = ResponsePayload::success(hash);
+                    MethodResponse::response(id, payload, self.response_bytes)
+                }
+                Err(error) => MethodResponse::error(id, ErrorObjectOwned::from(error)),
+            }
+        };
+        let answer = |(id, malformed, call): (Id<'_>, _, CallGuard<'_>)| {
+            let answer = answer(id, malformed);
+            call.end(Outcome::of(answer.as_error_code()));
+            answer
+        };
+        begun.into_iter().map(answer).collect()
+    }
+}
+
+fn raw_of(call: &Request<'_>) -> Result<Bytes, ErrorObjectOwned> {
+    let raw: RpcResult<Bytes> =
+        Args::new(&call.params()).and_then(|args| args.need(0, "transaction"));
+    raw.map_err(ErrorObjectOwned::from)
+}
+
+impl<S> tower::Layer<S> for BatchLayer {
+    type Service = Batches<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Batches { inner, layer: self.clone() }
+    }
+}
+
+/// See [`BatchLayer`].
+#[derive(Clone)]
+pub(crate) struct Batches<S> {
+    inner: S,
+    layer: BatchLayer,
+}
+
+type Entry<'a> = Result<BatchEntry<'a>, BatchEntryErr<'a>>;
+
+/// The next entry, if it is a call of [`SEND`].
+fn next_send<'a>(entries: &mut Peekable<impl Iterator<Item = Entry<'a>>>) -> Option<Request<'a>> {
+    let sends =
+        |entry: &Entry<'_>| matches!(entry, Ok(BatchEntry::Call(call)) if call.method == SEND);
+    match entries.next_if(sends)? {
+        Ok(BatchEntry::Call(call)) => Some(call),
+        _ => None,
+    }
+}
+
+impl<S> RpcServiceT for Batches<S>
+where
+    S: RpcServiceT<
+            MethodResponse = MethodResponse,
+            BatchResponse = MethodResponse,
+            NotificationResponse = MethodResponse,
+        > + Send
+        + Sync
+        + Clone
+        + 'static,
+{
+    type MethodResponse = MethodResponse;
+    type NotificationResponse = MethodResponse;
+    type BatchResponse = MethodResponse;
+
+    fn call<'a>(
+        &self,
+        request: Request<'a>,
+    ) -> impl Future<Output = Self::MethodResponse> + Send + 'a {
+        self.inner.call(request)
+    }
+
+    fn batch<'a>(&self, batch: Batch<'a>) -> impl Future<Output = Self::BatchResponse> + Send + 'a {
+        let Self { inner, layer } = self.clone();
+        async move {
+            let mut answers = BatchResponseBuilder::new_with_limit(layer.response_bytes);
+            let mut entries = batch.into_iter().peekable();
+            let mut notified = false;
+            loop {
+                let sends: Vec<_> = std::iter::from_fn(|| next_send(&mut entries)).collect();
+                let mut answered = Vec::new();
+                if !sends.is_empty() {
+                    answered = layer.send(sends).await;
+                } else {
+                    match entries.next() {
+                        Some(Ok(BatchEntry::Call(call))) => answered.push(inner.call(call).await),
+                        Some(Ok(BatchEntry::Notification(notification))) => {
+                            notified = true;
+                            inner.notification(notification).await;
+                        }
+                        Some(Err(refused)) => {
+                            let (error, id) = refused.into_parts();
+                            answered.push(MethodResponse::error(id, error));
+                        }
+                        None => break,
+                    }
+                }
+                for answer in answered {
+                    if let Err(too_large) = answers.append(answer) {
+                        return too_large;
+                    }
+                }
+            }
+            // Nothing is said to notifications alone; a batch of nothing is an invalid request.
+            if answers.is_empty() && notified {
+                return MethodResponse::notification();
+            }
+            MethodResponse::from_batch(answers.finish())
+        }
+    }
+
+    fn notification<'a>(
+        &self,
+        notification: Notification<'a>,
+    ) -> impl Future<Output = Self::NotificationResponse> + Send + 'a {
+        self.inner.notification(notification)
+    }
+}
