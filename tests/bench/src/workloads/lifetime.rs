@@ -243,7 +243,7 @@ pub fn run(bench: &Bench, section: &mut Section) -> eyre::Result<()> {
     let (node, samples) = restarts(bench, node, times)?;
     section.row(Row::new("start to first answer, empty", "ms", samples));
 
-    let mut sent = vec![0; senders.len()];
+    let mut sent = vec![0_u64; senders.len()];
     let node = disk(bench, section, node, &senders, &mut sent)?;
     let started = Instant::now();
     grow(bench, &node, &senders, &mut sent, accounts)?;
