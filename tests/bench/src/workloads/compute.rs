@@ -163,7 +163,7 @@ fn pair(
     })
 }
 
-/// The workload `compute`.
+/// The workload `w4-compute`.
 pub fn run(bench: &Bench, section: &mut Section) -> eyre::Result<()> {
     section.title = "Compute: contracts that burn gas, on the node's VM and in raw revm".into();
     let count = bench.size.pick(2, 10);

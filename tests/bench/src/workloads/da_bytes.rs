@@ -119,7 +119,7 @@ fn mixes() -> [(&'static str, Mix); 4] {
     ]
 }
 
-/// The workload `da-bytes`.
+/// The workload `w8-da-bytes`.
 pub fn run(bench: &Bench, section: &mut Section) -> eyre::Result<()> {
     section.title = "Bytes on DA for each transaction".into();
     let count = bench.size.pick(2_000, TXS);

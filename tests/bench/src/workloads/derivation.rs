@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use alloy_primitives::{B256, Bytes};
 use alloy_signer::SignerSync;
-use causeway_chainspec::{Block, ChainSpec, Seal, SealTuple, Span, SpanBlock, Tip};
+use causeway_chainspec::{Block, ChainSpec, Clock, Seal, SealTuple, Span, SpanBlock, Tip};
 use causeway_da::codec::{self, EncodeOptions};
 use causeway_da::local::{LocalConfig, LocalDa};
 use causeway_node::clock::SystemClock;
@@ -178,10 +178,9 @@ fn measure(bench: &Bench, history: &History) -> eyre::Result<Vec<(f64, f64)>> {
     Ok(runs)
 }
 
-/// The workload `derivation`.
+/// The workload `w6-derivation`.
 pub fn run(bench: &Bench, section: &mut Section) -> eyre::Result<()> {
     section.title = "Derivation: a fresh full node reads a history from DA".into();
-    use causeway_chainspec::Clock as _;
     let genesis_ms = (SystemClock.now_ms() - AGO_MS) / 1000 * 1000;
     transfers(bench, section, genesis_ms)?;
     computing(bench, section, genesis_ms)?;

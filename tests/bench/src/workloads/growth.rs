@@ -62,7 +62,7 @@ impl Grown {
     }
 }
 
-/// The workload `growth`.
+/// The workload `w5-growth`.
 pub fn run(bench: &Bench, section: &mut Section) -> eyre::Result<()> {
     section.title = "State growth: one block on chains with few and with many accounts".into();
     let sizes = bench.size.pick([0, 2_000, 20_000], [0, 100_000, 1_000_000]);

@@ -72,16 +72,16 @@ fn at(number: U256) -> Address {
     Address::from_slice(&number.to_be_bytes::<32>()[12..])
 }
 
-/// A creation of the disperser, and calls of it that make so many accounts, one each in turn of
-/// these senders.
-fn makers(senders: &[PrivateKeySigner], accounts: u64) -> (Bytes, Vec<Bytes>) {
-    let mut draft = Draft::transfer(CHAIN_ID, 0, Address::ZERO, 0);
+/// A creation of the disperser by the first sender, and calls of it that make so many accounts, one
+/// each in turn of these senders, all of which have this nonce.
+fn makers(senders: &[PrivateKeySigner], nonce: u64, accounts: u64) -> (Bytes, Vec<Bytes>) {
+    let mut draft = Draft::transfer(CHAIN_ID, nonce, Address::ZERO, 0);
     draft.to = alloy_primitives::TxKind::Create;
     (draft.gas_limit, draft.input) = (1_000_000, creation(&disperser()));
-    let contract = senders[0].address().create(0);
+    let (contract, from) = (senders[0].address().create(nonce), nonce);
     let call = |index: u64| {
         let sender = index % senders.len() as u64;
-        let nonce = index / senders.len() as u64 + u64::from(sender == 0);
+        let nonce = from + index / senders.len() as u64 + u64::from(sender == 0);
         let count = MADE.min(accounts - index * MADE);
         let mut draft = Draft::transfer(CHAIN_ID, nonce, contract, count.into());
         draft.gas_limit = GAS;
@@ -226,7 +226,7 @@ fn on_disk(node: &Node) -> eyre::Result<(f64, f64)> {
     Ok((log as f64, (node.disk_bytes()? - log) as f64))
 }
 
-/// The workload `lifetime`: cold starts, memory and disk on one chain.
+/// The workload `w9-lifetime`: cold starts, memory and disk on one chain.
 pub fn run(bench: &Bench, section: &mut Section) -> eyre::Result<()> {
     section.title =
         "A node's life: cold starts, memory under load, disk for each transaction".into();
@@ -243,18 +243,20 @@ pub fn run(bench: &Bench, section: &mut Section) -> eyre::Result<()> {
     let (node, samples) = restarts(bench, node, times)?;
     section.row(Row::new("start to first answer, empty", "ms", samples));
 
+    let mut sent = vec![0_u64; senders.len()];
+    let node = disk(bench, section, node, &senders, &mut sent)?;
     let started = Instant::now();
-    let mut sent = grow(bench, &node, &senders, accounts)?;
+    grow(bench, &node, &senders, &mut sent, accounts)?;
     let seconds = started.elapsed().as_secs_f64();
-    let peak = mib(node.usage()?.peak_rss);
+    let what = format!("peak memory while {accounts} accounts are made");
+    section.row(Row::new(what, "MiB", vec![mib(node.usage()?.peak_rss)]));
     section.note(format!(
-        "{accounts} accounts made through JSON-RPC by a contract that pays {MADE} a transaction: {seconds:.0} s, peak memory {peak:.0} MiB"
+        "{accounts} accounts made through JSON-RPC by a contract that pays {MADE} a transaction, in {seconds:.0} s"
     ));
     let (node, samples) = restarts(bench, node, times)?;
     let what = format!("start to first answer, {accounts} accounts");
     section.row(Row::new(what, "ms", samples));
-
-    let node = under_load(bench, section, node, &senders, &mut sent)?;
+    memory(bench, section, &node, &senders, &mut sent)?;
     killed(bench, section, node, &senders, &mut sent, times)?;
     section.note(format!("{}; one process: sequencer and DA service", chain.describe()));
     Ok(())
@@ -264,28 +266,31 @@ fn mib(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 20)
 }
 
-/// Makes accounts; returns how often each sender has sent.
+/// Makes accounts.
 fn grow(
     bench: &Bench,
     node: &Node,
     senders: &[PrivateKeySigner],
+    sent: &mut [u64],
     accounts: u64,
-) -> eyre::Result<Vec<u64>> {
-    let (creation, calls) = makers(senders, accounts);
-    let mut nonces = turns(senders.len() as u64, calls.len() as u64);
-    nonces[0] += 1;
+) -> eyre::Result<()> {
+    let (creation, calls) = makers(senders, sent[0], accounts);
+    let created = sent[0] + 1;
+    let more = turns(senders.len() as u64, calls.len() as u64);
+    sent.iter_mut().zip(more).for_each(|(sent, more)| *sent += more);
+    sent[0] += 1;
     bench.runtime.block_on(async {
         let url = url(node);
         let client = client(&url)?;
         ensure!(send_all(&url, &[creation]).await?, "the node went away");
         // A call of nobody would succeed.
-        included(&client, &senders[..1], &[1]).await?;
+        included(&client, &senders[..1], &[created]).await?;
         ensure!(send_all(&url, &calls).await?, "the node went away");
-        settled(&url, senders, &nonces).await?;
+        settled(&url, senders, sent).await?;
         let end = first() + U256::from(accounts);
         ensure!(balance(&client, at(end - U256::ONE)).await? == U256::ONE, "the last is not there");
         ensure!(balance(&client, at(end)).await?.is_zero(), "there are more than asked for");
-        Ok(nonces)
+        Ok(())
     })
 }
 
@@ -302,40 +307,67 @@ fn load(senders: &[PrivateKeySigner], sent: &[u64], fresh: u64, rounds: u64) -> 
     (0..rounds as usize).flat_map(|round| all.iter().map(move |own| own[round].clone())).collect()
 }
 
-/// Memory while transfers are sent, on a process that did nothing else, and disk afterwards.
-fn under_load(
+/// Sends so many transfers of each sender and waits until all are safe: how many, and seconds.
+fn loaded(
+    bench: &Bench,
+    node: &Node,
+    senders: &[PrivateKeySigner],
+    sent: &mut [u64],
+    (fresh, rounds): (u64, u64),
+) -> eyre::Result<(usize, f64)> {
+    let txs = load(senders, sent, fresh, rounds);
+    let seconds = bench.runtime.block_on(async {
+        let (url, started) = (url(node), Instant::now());
+        ensure!(send_all(&url, &txs).await?, "the node went away");
+        sent.iter_mut().for_each(|nonce| *nonce += rounds);
+        settled(&url, senders, sent).await?;
+        Ok::<_, eyre::Report>(started.elapsed().as_secs_f64())
+    })?;
+    Ok((txs.len(), seconds))
+}
+
+/// Disk for each transfer on a chain that holds nothing else.
+fn disk(
     bench: &Bench,
     section: &mut Section,
     node: Node,
     senders: &[PrivateKeySigner],
     sent: &mut [u64],
 ) -> eyre::Result<Node> {
-    let rounds = bench.size.pick(10, 300);
-    let txs = load(senders, sent, 0, rounds);
     let before = on_disk(&node)?;
-    let seconds = bench.runtime.block_on(async {
-        let (url, started) = (url(&node), Instant::now());
-        ensure!(send_all(&url, &txs).await?, "the node went away");
-        sent.iter_mut().for_each(|nonce| *nonce += rounds);
-        settled(&url, senders, sent).await?;
-        Ok::<_, eyre::Report>(started.elapsed().as_secs_f64())
-    })?;
-    let count = txs.len() as f64;
-    let peak = mib(node.usage()?.peak_rss);
+    let rounds = bench.size.pick(10, 300);
+    let (count, _) = loaded(bench, &node, senders, sent, (0, rounds))?;
     // Nothing is on its way any more, and what is not needed has been let go.
     let node = Node::open(bench, node.stop()?)?;
     let after = on_disk(&node)?;
-    section.row(Row::new("peak memory under load", "MiB", vec![peak]));
-    let bound = BESIDES_MIB + CACHE_MIB as f64;
-    let over =
-        Row::new("peak memory beside the configured caches", "MiB", vec![peak - CACHE_MIB as f64]);
-    section.row(over.goal(Goal::AtMost(BESIDES_MIB)));
-    section.row(Row::new("disk: log", "B/tx", vec![(after.0 - before.0) / count]));
-    section.row(Row::new("disk: store", "B/tx", vec![(after.1 - before.1) / count]));
+    let each = |after: f64, before: f64| vec![(after - before) / count as f64];
+    section.row(Row::new("disk: log", "B/tx", each(after.0, before.0)));
+    section.row(Row::new("disk: store", "B/tx", each(after.1, before.1)));
     section.note(format!(
-        "load: {count} transfers to fresh recipients, batches of {BATCH} on {LINES} connections, all safe after {seconds:.1} s; the caches are the store's {CACHE_MIB} MiB, so the bound is {bound} MiB; disk is counted in blocks of the file system after a stop and a start"
+        "disk: {count} transfers on a new chain, in blocks of the file system, after a stop and a start"
     ));
     Ok(node)
+}
+
+/// Memory while transfers are sent, on a process that did nothing else.
+fn memory(
+    bench: &Bench,
+    section: &mut Section,
+    node: &Node,
+    senders: &[PrivateKeySigner],
+    sent: &mut [u64],
+) -> eyre::Result<()> {
+    let rounds = bench.size.pick(10, 300);
+    let (count, seconds) = loaded(bench, node, senders, sent, (1, rounds))?;
+    let peak = mib(node.usage()?.peak_rss);
+    section.row(Row::new("peak memory under load", "MiB", vec![peak]));
+    let what = "peak memory beside the configured caches";
+    let over = Row::new(what, "MiB", vec![peak - CACHE_MIB as f64]);
+    section.row(over.goal(Goal::AtMost(BESIDES_MIB)));
+    section.note(format!(
+        "load: {count} transfers to fresh recipients, batches of {BATCH} on {LINES} connections, all safe after {seconds:.1} s; the configured caches are the store's {CACHE_MIB} MiB"
+    ));
+    Ok(())
 }
 
 /// Starts after `kill -9` in the middle of load. What was acknowledged is there again.
@@ -350,7 +382,7 @@ fn killed(
     let rounds = bench.size.pick(20, 100);
     let mut samples = Vec::new();
     for time in 0..times as u64 {
-        let txs = load(senders, sent, 1 + time, rounds);
+        let txs = load(senders, sent, 2 + time, rounds);
         let (address, middle) = (url(&node), txs.len() / 2);
         let stayed = bench.runtime.block_on(async {
             ensure!(send_all(&address, &txs[..middle]).await?, "the node went away");
@@ -391,7 +423,7 @@ mod tests {
     fn makers_pay_every_account_one_wei_within_their_gas() {
         let senders = made::senders(2);
         let accounts = 3 * MADE + 7;
-        let (creation, calls) = makers(&senders, accounts);
+        let (creation, calls) = makers(&senders, 0, accounts);
         assert_eq!(calls.len(), 4);
         let spec = made::spec(0, &senders, 0, &[]).unwrap();
         let mut raw = Raw::new(&genesis::env(&spec), spec.genesis.alloc.iter()).unwrap();
