@@ -3,6 +3,7 @@
 mod build;
 mod execute;
 mod persist;
+mod prefetch;
 mod recover;
 mod snapshot;
 #[cfg(test)]
@@ -327,7 +328,7 @@ impl Pipeline {
         let layer = Arc::new(layer.sealed(seal));
         let id = layer.id();
         self.core.change_chain(id.claim, |picture| {
-            picture.layers.push(layer.clone());
+            Arc::make_mut(&mut picture.layers).push(layer.clone());
             picture.heads.latest = id;
         });
         crash::point("commit.visible");
@@ -373,7 +374,7 @@ impl Pipeline {
         self.persist.flush()?;
         crash::point("unwind.stored");
         self.core.change_chain(id.claim, |picture| {
-            picture.layers.retain(|layer| layer.id().number <= to);
+            Arc::make_mut(&mut picture.layers).retain(|layer| layer.id().number <= to);
             picture.heads.latest = id;
             picture.heads.safe = safe;
         });
