@@ -2,14 +2,17 @@
 //! to ask again.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Instant;
 
 use alloy_rpc_types_eth::{BlockNumberOrTag, BloomFilter, Filter, FilterBlockOption, Log};
+use causeway_chainspec::Block;
 use jsonrpsee::core::RegisterMethodError;
 
 use super::backend::ChainReader;
 use super::error::{RpcError, RpcResult};
 use super::json;
+use super::rendered::LogText;
 use super::table::{Api, Table};
 use super::target;
 
@@ -25,7 +28,7 @@ pub(crate) fn register(table: &mut Table) -> Result<(), RegisterMethodError> {
 }
 
 /// All logs a filter matches, oldest first.
-pub(crate) fn get(api: &Api, filter: &Filter, deadline: Instant) -> RpcResult<Vec<Log>> {
+pub(crate) fn get(api: &Api, filter: &Filter, deadline: Instant) -> RpcResult<Vec<LogText>> {
     let chain = api.backend.chain();
     let Some((from, to)) = range(&*chain, filter)? else { return Ok(Vec::new()) };
     let (max_blocks, max_logs) = (api.config.log_blocks, api.config.log_results);
@@ -39,7 +42,7 @@ pub(crate) fn get(api: &Api, filter: &Filter, deadline: Instant) -> RpcResult<Ve
             let retry = retry(from, number);
             return Err(RpcError::params(format!("query exceeds max time, {retry}")));
         }
-        found.extend(search.block(&*chain, number)?);
+        search.texts(api, &*chain, number, &mut found)?;
         // One block is always answered whole: there is no smaller range to ask for.
         if found.len() > max_logs && from < to {
             let retry = retry(from, number);
@@ -62,14 +65,43 @@ impl<'a> Search<'a> {
         Self { filter, addresses, topics }
     }
 
-    /// Logs of one block that match, whatever range the filter names.
-    pub(crate) fn block(&self, chain: &dyn ChainReader, number: u64) -> RpcResult<Vec<Log>> {
+    /// A block, if its bloom says that it may have a log that matches.
+    fn candidate(&self, chain: &dyn ChainReader, number: u64) -> RpcResult<Option<Arc<Block>>> {
         let bloom = chain.header(number)?.ok_or_else(RpcError::pruned)?.logs_bloom;
         if !self.addresses.matches(bloom) || !self.topics.iter().all(|topic| topic.matches(bloom)) {
-            return Ok(Vec::new());
+            return Ok(None);
         }
-        let block = chain.block(number)?.ok_or_else(RpcError::pruned)?;
+        chain.block(number)?.ok_or_else(RpcError::pruned).map(Some)
+    }
+
+    /// Logs of one block that match, whatever range the filter names.
+    pub(crate) fn block(&self, chain: &dyn ChainReader, number: u64) -> RpcResult<Vec<Log>> {
+        let Some(block) = self.candidate(chain, number)? else { return Ok(Vec::new()) };
         Ok(json::logs(&block, false).filter(|log| self.filter.matches(&log.inner)).collect())
+    }
+
+    /// The same, as they stand in an answer.
+    fn texts(
+        &self,
+        api: &Api,
+        chain: &dyn ChainReader,
+        number: u64,
+        found: &mut Vec<LogText>,
+    ) -> RpcResult<()> {
+        let Some(block) = self.candidate(chain, number)? else { return Ok(()) };
+        let texts = api.rendered.logs_of(&block);
+        let mut at = 0;
+        for (index, receipt) in block.receipts.iter().enumerate() {
+            let first = at;
+            for log in &receipt.logs {
+                if self.filter.matches(log) {
+                    let place = json::LogPlace { tx: index, first, at: at - first };
+                    found.push(texts.text(at, || json::log_at(&block, place, log, false))?);
+                }
+                at += 1;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -196,14 +196,37 @@ fn logs_of(
     first_log: usize,
     removed: bool,
 ) -> impl Iterator<Item = Log> + '_ {
-    block.receipts[index].logs.iter().enumerate().map(move |(at, log)| Log {
+    let place = move |at| LogPlace { tx: index, first: first_log, at };
+    let logs = block.receipts[index].logs.iter().enumerate();
+    logs.map(move |(at, log)| log_at(block, place(at), log, removed))
+}
+
+/// Where a log stands in a block.
+#[derive(Clone, Copy)]
+pub(crate) struct LogPlace {
+    /// Index of its transaction.
+    pub(crate) tx: usize,
+    /// Logs of the block before those of its transaction.
+    pub(crate) first: usize,
+    /// Index among those.
+    pub(crate) at: usize,
+}
+
+/// A log with where it stands.
+pub(crate) fn log_at(
+    block: &Block,
+    place: LogPlace,
+    log: &alloy_primitives::Log,
+    removed: bool,
+) -> Log {
+    Log {
         inner: log.clone(),
         block_hash: Some(block.hash),
         block_number: Some(block.header.number),
         block_timestamp: Some(block.header.timestamp),
-        transaction_hash: Some(block.txs[index].hash),
-        transaction_index: Some(index as u64),
-        log_index: Some((first_log + at) as u64),
+        transaction_hash: Some(block.txs[place.tx].hash),
+        transaction_index: Some(place.tx as u64),
+        log_index: Some((place.first + place.at) as u64),
         removed,
-    })
+    }
 }

@@ -23,6 +23,7 @@ mod names;
 mod net;
 mod origin;
 pub mod portless;
+mod rendered;
 mod rollup;
 mod table;
 mod target;

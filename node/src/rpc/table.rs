@@ -19,6 +19,7 @@ use super::backend::Backend;
 use super::error::{RpcError, RpcResult};
 use super::eth_filters::Filters;
 use super::metalayer::Outboxes;
+use super::rendered::Rendered;
 use super::workers::{self, Waiting, Work};
 use crate::metrics::{MethodMetrics, Outcome};
 
@@ -34,6 +35,8 @@ pub(crate) struct Api {
     pub(crate) filters: Filters,
     /// Outbox trees read so far.
     pub(crate) outboxes: Outboxes,
+    /// Logs that were written before.
+    pub(crate) rendered: Rendered,
     /// One for each worker.
     pub(crate) workers: Arc<Semaphore>,
 }
@@ -51,6 +54,7 @@ impl Api {
             enabled,
             filters: Filters::default(),
             outboxes: Outboxes::default(),
+            rendered: Rendered::default(),
             workers,
         }
     }
