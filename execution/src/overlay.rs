@@ -1,35 +1,66 @@
 //! Executed blocks that are not in the store yet, over a view of it.
 
-use std::collections::HashMap;
+mod filter;
+
 use std::sync::Arc;
 
+use alloy_primitives::map::B256Map;
 use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_trie::Nibbles;
 use causeway_chainspec::{Account, BlockId, Seal, StateDiff, StateError, StateReader};
 
 use crate::store::ExecutedBlock;
 use crate::trie::{TrieDiff, TrieReader};
+use filter::Filter;
+
+/// What a transaction with its receipt, a changed account and a changed trie node take in memory,
+/// about, in bytes.
+const TX_BYTES: usize = 1000;
+const ACCOUNT_BYTES: usize = 250;
+const NODE_BYTES: usize = 500;
 
 /// An executed block as a layer of state.
 #[derive(Debug, Clone)]
 pub struct Layer {
     /// The block and what it changes.
     pub executed: ExecutedBlock,
-    /// Index of each of its transactions.
-    txs: Arc<HashMap<B256, usize>>,
+    index: Arc<Index>,
+}
+
+/// What makes looking into a layer cheap.
+#[derive(Debug)]
+struct Index {
+    /// Index of each transaction.
+    txs: B256Map<usize>,
+    /// Accounts that changed.
+    accounts: Filter,
+    /// Nodes of the account trie that changed, by path.
+    nodes: Filter,
+    /// Storage tries that changed, by hashed address.
+    storages: Filter,
+    /// Bytes of memory, about.
+    weight: usize,
 }
 
 impl Layer {
     /// Indexes a block.
     pub fn new(executed: ExecutedBlock) -> Self {
-        let txs = executed.block.txs.iter().enumerate().map(|(at, tx)| (tx.hash, at)).collect();
-        Self { executed, txs: Arc::new(txs) }
+        let ExecutedBlock { block, diff, trie, .. } = &executed;
+        let txs = block.txs.iter().enumerate().map(|(at, tx)| (tx.hash, at)).collect();
+        let accounts = Filter::new(diff.accounts.keys().map(filter::address));
+        let nodes = Filter::new(trie.accounts.keys().map(filter::path));
+        let storages = Filter::new(trie.storages.keys().map(filter::hash));
+        let raw: usize = block.txs.iter().map(|tx| TX_BYTES + 2 * tx.raw.len()).sum();
+        let below: usize = trie.storages.values().map(|storage| storage.nodes.len()).sum();
+        let nodes_held = trie.accounts.len() + below;
+        let weight = raw + diff.accounts.len() * ACCOUNT_BYTES + nodes_held * NODE_BYTES;
+        Self { executed, index: Arc::new(Index { txs, accounts, nodes, storages, weight }) }
     }
 
     /// The same layer with its seal.
     pub fn sealed(&self, seal: Option<Seal>) -> Self {
         let executed = ExecutedBlock { seal, ..self.executed.clone() };
-        Self { executed, txs: self.txs.clone() }
+        Self { executed, index: self.index.clone() }
     }
 
     /// Both names and the number of its block.
@@ -45,19 +76,27 @@ impl Layer {
 
     /// Index of a transaction in it.
     pub fn tx(&self, hash: B256) -> Option<usize> {
-        self.txs.get(&hash).copied()
+        self.index.txs.get(&hash).copied()
+    }
+
+    /// Bytes of memory it takes, about.
+    pub fn weight(&self) -> usize {
+        self.index.weight
     }
 }
 
 /// State and trie as after the newest of some layers, each the child of the one before, the first
-/// the child of the block the base stands at. A read asks the layers newest first, so their
-/// number is kept small by whoever builds them.
+/// the child of the block the base stands at. A read asks the layers newest first, and passes those
+/// that cannot know by their filters.
 #[derive(Clone)]
 pub struct Overlay {
     state: Arc<dyn StateReader>,
     trie: Arc<dyn TrieReader>,
-    /// Oldest first.
-    layers: Vec<Arc<Layer>>,
+    /// Oldest first, of which only so many count; shared with whoever keeps them.
+    shared: Arc<Vec<Arc<Layer>>>,
+    count: usize,
+    /// Above them, oldest first.
+    above: Vec<Arc<Layer>>,
 }
 
 impl Overlay {
@@ -66,14 +105,33 @@ impl Overlay {
     where
         B: StateReader + TrieReader + 'static,
     {
+        Self::over(base, Arc::default(), 0, layers)
+    }
+
+    /// The same, with the first `count` of some layers below `above`; copies none of them.
+    pub(crate) fn over<B>(
+        base: B,
+        shared: Arc<Vec<Arc<Layer>>>,
+        count: usize,
+        above: Vec<Arc<Layer>>,
+    ) -> Self
+    where
+        B: StateReader + TrieReader + 'static,
+    {
         let base = Arc::new(base);
-        Self { state: base.clone(), trie: base, layers }
+        Self { state: base.clone(), trie: base, shared, count, above }
+    }
+
+    /// Oldest first.
+    fn layers(&self) -> impl DoubleEndedIterator<Item = &Arc<Layer>> {
+        self.shared.iter().take(self.count).chain(&self.above)
     }
 }
 
 impl StateReader for Overlay {
     fn account(&self, address: Address) -> Result<Option<Account>, StateError> {
-        for layer in self.layers.iter().rev() {
+        let mark = filter::address(&address);
+        for layer in self.layers().rev().filter(|layer| layer.index.accounts.may_hold(mark)) {
             if let Some(diff) = layer.executed.diff.accounts.get(&address) {
                 return Ok(diff.account);
             }
@@ -82,7 +140,8 @@ impl StateReader for Overlay {
     }
 
     fn slot(&self, address: Address, slot: U256) -> Result<U256, StateError> {
-        for layer in self.layers.iter().rev() {
+        let mark = filter::address(&address);
+        for layer in self.layers().rev().filter(|layer| layer.index.accounts.may_hold(mark)) {
             if let Some(value) = slot_in(&layer.executed.diff, address, slot) {
                 return Ok(value);
             }
@@ -91,7 +150,7 @@ impl StateReader for Overlay {
     }
 
     fn code(&self, hash: B256) -> Result<Option<Bytes>, StateError> {
-        for layer in self.layers.iter().rev() {
+        for layer in self.layers().rev() {
             if let Some(code) = layer.executed.diff.codes.get(&hash) {
                 return Ok(Some(code.clone()));
             }
@@ -100,9 +159,9 @@ impl StateReader for Overlay {
     }
 
     fn block_hash(&self, number: u64) -> Result<Option<B256>, StateError> {
-        let Some(first) = self.layers.first() else { return self.state.block_hash(number) };
+        let Some(first) = self.layers().next() else { return self.state.block_hash(number) };
         match number.checked_sub(first.id().number) {
-            Some(at) => Ok(self.layers.get(at as usize).map(|layer| layer.id().hash)),
+            Some(at) => Ok(self.layers().nth(at as usize).map(|layer| layer.id().hash)),
             None => self.state.block_hash(number),
         }
     }
@@ -110,7 +169,8 @@ impl StateReader for Overlay {
 
 impl TrieReader for Overlay {
     fn account_node(&self, path: &Nibbles) -> Result<Option<Bytes>, StateError> {
-        for layer in self.layers.iter().rev() {
+        let mark = filter::path(path);
+        for layer in self.layers().rev().filter(|layer| layer.index.nodes.may_hold(mark)) {
             if let Some(node) = layer.executed.trie.accounts.get(path) {
                 return Ok(node.clone());
             }
@@ -119,7 +179,8 @@ impl TrieReader for Overlay {
     }
 
     fn storage_node(&self, account: B256, path: &Nibbles) -> Result<Option<Bytes>, StateError> {
-        for layer in self.layers.iter().rev() {
+        let mark = filter::hash(&account);
+        for layer in self.layers().rev().filter(|layer| layer.index.storages.may_hold(mark)) {
             if let Some(node) = storage_node_in(&layer.executed.trie, account, path) {
                 return Ok(node);
             }
@@ -328,13 +389,13 @@ mod tests {
             key,
             StorageTrieDiff {
                 wiped: false,
-                nodes: BTreeMap::from([(path, node(2)), (other, node(3))]),
+                nodes: [(path, node(2)), (other, node(3))].into_iter().collect(),
             },
         );
         let mut new = TrieDiff::default();
         new.accounts.insert(path, None);
-        new.storages
-            .insert(key, StorageTrieDiff { wiped: true, nodes: BTreeMap::from([(path, node(4))]) });
+        let nodes = [(path, node(4))].into_iter().collect();
+        new.storages.insert(key, StorageTrieDiff { wiped: true, nodes });
         let below = Overlay::new(Empty, vec![layer(1, StateDiff::default(), old)]);
         let over = TrieOver { diff: &new, below: &below };
         assert_eq!(below.account_node(&path).unwrap(), node(1));

@@ -138,7 +138,8 @@ async fn every_documented_metric_is_told_and_moves() -> eyre::Result<()> {
         ensure!(grown >= least, "{name} {label} grew by {grown}, not by {least}");
     }
     ensure!(after.sum("causeway_transactions_refused_total", "") >= 1.0);
-    ensure!(after.sum("causeway_cache_limit_bytes", "store") > 0.0);
+    ensure!(after.sum("causeway_cache_limit_bytes", "pages") > 0.0);
+    ensure!(after.sum("causeway_cache_limit_bytes", "rows") > 0.0);
     ensure!(after.sum("causeway_rpc_calls_in_flight", "") == 0.0, "a call never ended");
     // A histogram's last bucket holds all.
     let last = after.sum("causeway_commit_seconds_bucket", "le=\"+Inf\"");

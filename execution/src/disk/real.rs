@@ -104,7 +104,7 @@ impl Disk for Real {
     }
 
     fn segment_bytes(&self) -> u64 {
-        crash::log_segment_bytes(if cfg!(test) { 8 << 10 } else { 64 << 20 })
+        crash::log_segment_bytes(if cfg!(test) { 8 << 10 } else { 16 << 20 })
     }
 
     fn database(

@@ -14,7 +14,7 @@ impl Pipeline {
         Load {
             unstored_blocks: self.core.picture().layers.len() as u64,
             undurable_bytes: self.core.log.undurable(),
-            caches: vec![self.core.store.cache()],
+            caches: self.core.store.caches(),
         }
     }
 }

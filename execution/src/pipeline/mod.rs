@@ -6,6 +6,7 @@ mod execute;
 mod journal;
 mod load;
 mod persist;
+mod prefetch;
 mod recover;
 mod snapshot;
 #[cfg(test)]
@@ -339,7 +340,7 @@ impl Pipeline {
         let layer = Arc::new(layer.sealed(seal));
         let id = layer.id();
         self.core.change_chain(id.claim, |picture| {
-            picture.layers.push(layer.clone());
+            Arc::make_mut(&mut picture.layers).push(layer.clone());
             picture.heads.latest = id;
         });
         crash::point("commit.visible");
@@ -385,7 +386,7 @@ impl Pipeline {
         self.persist.flush()?;
         crash::point("unwind.stored");
         self.core.change_chain(id.claim, |picture| {
-            picture.layers.retain(|layer| layer.id().number <= to);
+            Arc::make_mut(&mut picture.layers).retain(|layer| layer.id().number <= to);
             picture.heads.latest = id;
             picture.heads.safe = safe;
         });

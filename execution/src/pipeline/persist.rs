@@ -2,12 +2,14 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+#[cfg(test)]
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use alloy_primitives::Bytes;
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
 use super::recover::still_needed;
 use super::{Core, snapshot::Picture};
@@ -15,10 +17,18 @@ use crate::ExecutionError;
 use crate::overlay::Layer;
 use crate::store::Batch;
 
-/// Committed blocks (and other changes) that may wait; a commit beyond waits for the store.
-const QUEUE: usize = 16;
-/// Most changes of one store transaction.
-const BATCH: usize = 32;
+/// Changes that may wait; a commit beyond waits for the store.
+const QUEUE: usize = 128;
+/// Bytes of memory that blocks may take while they wait, about; one block may always wait.
+const QUEUE_BYTES: usize = 64 << 20;
+/// Most changes of one store transaction, and bytes of their blocks from which on it gets no more.
+const BATCH: usize = 128;
+const BATCH_BYTES: usize = 48 << 20;
+/// How long a change waits for others: a row that many blocks change is then written once. This is
+/// also about how much a start after a crash has to execute again.
+const GATHER: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 300 });
+/// Changes that wait where the caller writes them.
+const IN_STEP: usize = 16;
 
 /// One change, in the log's order.
 pub(super) enum Change {
@@ -47,6 +57,15 @@ pub(super) struct Job {
     pub(super) offset: u64,
 }
 
+impl Job {
+    fn weight(&self) -> usize {
+        match &self.change {
+            Change::Block(layer) => layer.weight(),
+            _ => 0,
+        }
+    }
+}
+
 /// What changes are handed to.
 pub(super) enum Persist {
     Beside(Beside),
@@ -71,7 +90,7 @@ impl Persist {
                 let mut queue = queue.lock();
                 core.rules.metrics.persist_queue.add(1);
                 queue.push_back(job);
-                if queue.len() < QUEUE { Ok(()) } else { write_all(core, &mut queue) }
+                if queue.len() < IN_STEP { Ok(()) } else { write_all(core, &mut queue) }
             }
         }
     }
@@ -93,7 +112,7 @@ fn write_all(core: &Core, queue: &mut VecDeque<Job>) -> Result<(), ExecutionErro
     core.healthy()?;
     while !queue.is_empty() {
         let mut gathered = Gathered::new(core.picture().base.number);
-        queue.drain(..queue.len().min(BATCH)).for_each(|job| gathered.add(job));
+        queue.drain(..queue.len().min(2 * IN_STEP)).for_each(|job| gathered.add(job));
         core.rules.metrics.persist_queue.sub(gathered.jobs);
         if let Err(error) = gathered.write(core) {
             core.fail(error.to_string());
@@ -106,43 +125,79 @@ fn write_all(core: &Core, queue: &mut VecDeque<Job>) -> Result<(), ExecutionErro
 /// Handle of the thread.
 pub(super) struct Beside {
     core: Arc<Core>,
-    jobs: Option<SyncSender<Job>>,
-    /// Raised to leave what waits to the log and the next start.
-    abandon: Arc<AtomicBool>,
+    inbox: Arc<Inbox>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// What waits for the thread.
+#[derive(Default)]
+struct Inbox {
+    waiting: Mutex<Waiting>,
+    /// Something came or went, or the thread is to end or has ended.
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    jobs: VecDeque<Job>,
+    /// Sum of the jobs' weights.
+    bytes: usize,
+    /// Whether somebody waits for a flush among them.
+    flush: bool,
+    /// What waits is left to the log and the next start.
+    abandoned: bool,
+    /// The thread is gone.
+    ended: bool,
+}
+
+impl Waiting {
+    /// Whether there is enough for a transaction, or somebody waits for one.
+    fn is_due(&self) -> bool {
+        self.flush || self.abandoned || self.jobs.len() >= BATCH || self.bytes >= BATCH_BYTES
+    }
 }
 
 impl Beside {
     fn start(core: Arc<Core>) -> Result<Self, ExecutionError> {
-        let (jobs, inbox) = sync_channel(QUEUE);
-        let abandon = Arc::new(AtomicBool::new(false));
-        let (seen, used) = (abandon.clone(), core.clone());
+        let inbox = Arc::new(Inbox::default());
+        let (seen, used) = (inbox.clone(), core.clone());
         let thread = std::thread::Builder::new()
             .name("persist".into())
-            .spawn(move || run(&used, &inbox, &seen))
+            .spawn(move || run(&used, &seen))
             .map_err(|error| ExecutionError::Storage(format!("persist thread: {error}")))?;
-        Ok(Self { core, jobs: Some(jobs), abandon, thread: Some(thread) })
+        Ok(Self { core, inbox, thread: Some(thread) })
     }
 
     fn send(&self, job: Job) -> Result<(), ExecutionError> {
-        let jobs = self.jobs.as_ref().expect("only dropping takes it");
+        let flush = matches!(job.change, Change::Flush(_));
+        let weight = job.weight();
         let metrics = &self.core.rules.metrics;
-        metrics.persist_queue.add(1);
-        let sent = match jobs.try_send(job) {
-            Err(TrySendError::Full(job)) => {
-                metrics.commit_waits.add(1);
-                jobs.send(job).map_err(drop)
-            }
-            sent => sent.map_err(drop),
+        let mut waiting = self.inbox.waiting.lock();
+        let full = |waiting: &mut Waiting| {
+            let many = waiting.jobs.len() >= QUEUE || waiting.bytes + weight > QUEUE_BYTES;
+            many && !waiting.jobs.is_empty() && !flush && !waiting.ended
         };
-        sent.map_err(|()| ended(&self.core))
+        if full(&mut waiting) {
+            metrics.commit_waits.add(1);
+            self.inbox.changed.wait_while(&mut waiting, full);
+        }
+        if waiting.ended {
+            return Err(ended(&self.core));
+        }
+        metrics.persist_queue.add(1);
+        waiting.bytes += weight;
+        waiting.flush |= flush;
+        waiting.jobs.push_back(job);
+        drop(waiting);
+        self.inbox.changed.notify_all();
+        Ok(())
     }
 }
 
 impl Drop for Beside {
     fn drop(&mut self) {
-        self.abandon.store(true, Ordering::Relaxed);
-        self.jobs = None;
+        self.inbox.waiting.lock().abandoned = true;
+        self.inbox.changed.notify_all();
         if let Some(thread) = self.thread.take() {
             // A panic there was reported by the panic hook; nothing more can be done here.
             let _ = thread.join();
@@ -160,31 +215,52 @@ fn stopped() -> ExecutionError {
 }
 
 /// Tells everybody that the thread is gone, however it went.
-struct Ended<'a>(&'a Core);
+struct Ended<'a>(&'a Core, &'a Inbox);
 
 impl Drop for Ended<'_> {
     fn drop(&mut self) {
         self.0.fail(stopped().to_string());
+        let mut waiting = self.1.waiting.lock();
+        waiting.ended = true;
+        // With the jobs go the answers that somebody may wait for.
+        waiting.jobs.clear();
+        drop(waiting);
+        self.1.changed.notify_all();
     }
 }
 
-fn run(core: &Core, inbox: &Receiver<Job>, abandon: &AtomicBool) {
-    let _ended = Ended(core);
-    while let Ok(job) = inbox.recv() {
-        let mut gathered = Gathered::new(core.picture().base.number);
+/// Waits for changes and takes those of one transaction; nothing if the thread is to end.
+fn gather(core: &Core, inbox: &Inbox) -> Option<Gathered> {
+    let mut waiting = inbox.waiting.lock();
+    inbox.changed.wait_while(&mut waiting, |it| it.jobs.is_empty() && !it.abandoned);
+    let until = Instant::now() + GATHER;
+    while !waiting.is_due() && !inbox.changed.wait_until(&mut waiting, until).timed_out() {}
+    if waiting.abandoned {
+        return None;
+    }
+    let mut gathered = Gathered::new(core.picture().base.number);
+    let mut bytes = 0;
+    while gathered.changes < BATCH && bytes < BATCH_BYTES && gathered.replies.is_empty() {
+        let Some(job) = waiting.jobs.pop_front() else { break };
+        bytes += job.weight();
         gathered.add(job);
-        while gathered.changes < BATCH && gathered.replies.is_empty() {
-            match inbox.try_recv() {
-                Ok(job) => gathered.add(job),
-                Err(_) => break,
-            }
-        }
+    }
+    waiting.bytes -= bytes;
+    waiting.flush = waiting.jobs.iter().any(|job| matches!(job.change, Change::Flush(_)));
+    drop(waiting);
+    inbox.changed.notify_all();
+    Some(gathered)
+}
+
+fn run(core: &Core, inbox: &Inbox) {
+    let _ended = Ended(core, inbox);
+    while let Some(gathered) = gather(core, inbox) {
         #[cfg(test)]
-        while core.hold.load(Ordering::Relaxed) && !abandon.load(Ordering::Relaxed) {
+        while core.hold.load(Ordering::Relaxed) {
+            if inbox.waiting.lock().abandoned {
+                return;
+            }
             std::thread::yield_now();
-        }
-        if abandon.load(Ordering::Relaxed) {
-            return;
         }
         core.rules.metrics.persist_queue.sub(gathered.jobs);
         if let Err(error) = gathered.write(core) {
@@ -275,10 +351,11 @@ impl Gathered {
             picture.view = stored.view;
             picture.base = stored.base;
             if unwound {
-                picture.layers.clear();
+                picture.layers = Arc::default();
                 picture.heads = stored.heads;
             } else {
-                picture.layers.retain(|layer| layer.id().number > stored.base.number);
+                Arc::make_mut(&mut picture.layers)
+                    .retain(|layer| layer.id().number > stored.base.number);
             }
             for (height, _) in &self.batch.derived {
                 picture.derived.remove(height);

@@ -1,10 +1,11 @@
 //! Opening a datadir: genesis, and the log's entries above what the store holds.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::hash_map::Entry as Slot;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use alloy_consensus::Transaction;
-use alloy_primitives::{Bytes, keccak256};
+use alloy_primitives::{Address, Bytes, keccak256};
 use causeway_chainspec::{SealTuple, StateReader, crash};
 
 use super::execute::Rules;
@@ -187,6 +188,7 @@ pub(super) fn still_needed(
     votes.sort_unstable();
     let oldest_vote = votes.iter().rev().nth(KEPT_VOTES - 1).copied().unwrap_or(0);
     let mut kept = Vec::new();
+    let mut nonces = HashMap::new();
     for mut record in records {
         if let Entry::Block(block) = &record.entry
             && let Some(tuple) = block.signed.first()
@@ -194,7 +196,9 @@ pub(super) fn still_needed(
             record.entry = Entry::Signed(*tuple);
         }
         let keep = match &record.entry {
-            Entry::Accepted(accepted) => is_live(view, state.as_deref(), finalized, accepted)?,
+            Entry::Accepted(accepted) => {
+                is_live(view, state.as_deref(), finalized, accepted, &mut nonces)?
+            }
             Entry::Vote(_) => record.first >= settled.min(oldest_vote),
             Entry::Signed(_) => Some(record.first) == signed,
             Entry::Publish(_) => Some(record.first) == published,
@@ -207,16 +211,27 @@ pub(super) fn still_needed(
     Ok(kept)
 }
 
+/// Whether a transaction is neither overtaken nor in a final block. `nonces` are those of the final
+/// state that were asked for already.
 fn is_live(
     view: &View,
     state: Option<&dyn StateReader>,
     finalized: u64,
     accepted: &Accepted,
+    nonces: &mut HashMap<Address, u64>,
 ) -> Result<bool, ExecutionError> {
-    if view.tx(keccak256(&accepted.raw))?.is_some_and(|(number, _)| number <= finalized) {
-        return Ok(false);
+    let tx = accepted.tx()?;
+    if let Some(state) = state {
+        let next = match nonces.entry(accepted.sender) {
+            Slot::Occupied(next) => *next.get(),
+            Slot::Vacant(slot) => {
+                let account = state.account(accepted.sender)?;
+                *slot.insert(account.map_or(0, |account| account.nonce))
+            }
+        };
+        if tx.envelope.nonce() < next {
+            return Ok(false);
+        }
     }
-    let Some(state) = state else { return Ok(true) };
-    let next = state.account(accepted.sender)?.map_or(0, |account| account.nonce);
-    Ok(accepted.tx()?.envelope.nonce() >= next)
+    Ok(view.tx(tx.hash)?.is_none_or(|(number, _)| number > finalized))
 }

@@ -20,7 +20,7 @@ pub(super) struct Picture {
     /// Newest block of the view.
     pub(super) base: BlockId,
     /// Committed above it, oldest first.
-    pub(super) layers: Vec<Arc<Layer>>,
+    pub(super) layers: Arc<Vec<Arc<Layer>>>,
     pub(super) heads: StoredHeads,
     /// Derivation records that are not in the view.
     pub(super) derived: BTreeMap<u64, Bytes>,
@@ -67,8 +67,10 @@ impl Picture {
         above: &[Arc<Layer>],
     ) -> Result<Option<Overlay>, StateError> {
         if let Some(count) = number.checked_sub(self.base.number) {
-            let Some(below) = self.layers.get(..count as usize) else { return Ok(None) };
-            return Ok(Some(Overlay::new(self.view.clone(), [below, above].concat())));
+            let count = count as usize;
+            let there = count <= self.layers.len();
+            let (view, layers) = (self.view.clone(), self.layers.clone());
+            return Ok(there.then(|| Overlay::over(view, layers, count, above.to_vec())));
         }
         Ok(self.view.at(number)?.map(|view| Overlay::new(view, above.to_vec())))
     }
@@ -159,7 +161,7 @@ impl Snapshot {
 
     /// Block number and index of an included transaction.
     pub fn place(&self, hash: B256) -> Result<Option<(u64, usize)>, ExecutionError> {
-        for layer in &self.picture.layers {
+        for layer in self.picture.layers.iter() {
             if let Some(at) = layer.tx(hash) {
                 return Ok(Some((layer.id().number, at)));
             }

@@ -1,16 +1,16 @@
 //! One batch, one write transaction: unwind, blocks, derivation records, heads, pruning.
 
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{Address, B256, Bytes};
 use causeway_chainspec::{AccountDiff, Block, crash};
-use redb::{Database, Durability, ReadableTable, StorageError, WriteTransaction};
+use redb::{Database, Durability, ReadableTable, StorageError, Table, WriteTransaction};
 
+use super::cache::Changed;
 use super::meta::Facts;
 use super::open::storage;
-use super::tables::{WriteTables, path_key, slot_key, storage_path_key};
-use super::undo::{Changed, put, wipe};
+use super::rows::{Rows, keep};
+use super::tables::{Key, Slice, WriteTables, path_key, slot_key, storage_path_key};
 use super::{Batch, ExecutedBlock, MIN_HISTORY_BLOCKS, StoreConfig, codec};
 use crate::ExecutionError;
-use crate::trie::TrieDiff;
 
 /// Most derivation records pruned in one commit.
 const PRUNE_DERIVED: usize = 1024;
@@ -25,33 +25,59 @@ pub(super) fn begin(db: &Database) -> Result<WriteTransaction, ExecutionError> {
     Ok(txn)
 }
 
-/// Applies a batch; returns whether the store has blocks now.
-pub(super) fn commit(
+/// A batch that is written and not committed.
+pub(super) struct Ready {
+    pub(super) txn: WriteTransaction,
+    pub(super) has_blocks: bool,
+    /// Rows of state and trie as the batch leaves them; `None` if they cannot be told.
+    pub(super) changed: Option<Changed>,
+}
+
+/// Writes a batch into a transaction.
+pub(super) fn prepare(
     db: &Database,
     batch: &Batch,
     config: &StoreConfig,
-) -> Result<bool, ExecutionError> {
+) -> Result<Ready, ExecutionError> {
     crash::point("store.commit.before");
     let txn = begin(db)?;
-    let tables = WriteTables::open(&txn).map_err(storage)?;
-    let facts = Facts::read(&tables.meta)?;
-    let mut step = Step { tables, facts, rows: 0 };
-    step.apply(batch, config)?;
-    let has_blocks = step.facts.next > 0;
-    step.facts.write(&mut step.tables.meta).map_err(storage)?;
-    drop(step);
-    crash::point("store.commit.ready");
-    txn.commit().map_err(storage)?;
-    crash::point("store.commit.after");
-    Ok(has_blocks)
+    let (has_blocks, changed) = {
+        let tables = WriteTables::open(&txn).map_err(storage)?;
+        let facts = Facts::read(&tables.meta)?;
+        let mut step = Step { tables, facts, added: 0, changed: Changed::default() };
+        step.apply(batch, config)?;
+        step.facts.write(&mut step.tables.meta).map_err(storage)?;
+        (step.facts.next > 0, batch.unwind_to.is_none().then_some(step.changed))
+    };
+    Ok(Ready { txn, has_blocks, changed })
 }
 
 /// A commit under way.
 pub(super) struct Step<'txn> {
     pub(super) tables: WriteTables<'txn>,
     pub(super) facts: Facts,
-    /// Undo rows written so far: what pruning has to keep up with.
-    pub(super) rows: usize,
+    /// Blocks added so far: what pruning has to keep up with.
+    pub(super) added: usize,
+    changed: Changed,
+}
+
+/// Whether a block takes rows away that it does not name: they have to be in the table to be found.
+fn wipes(executed: &ExecutedBlock) -> bool {
+    let gone = |diff: &AccountDiff| diff.wiped || diff.account.is_none();
+    executed.diff.accounts.values().any(gone)
+        || executed.trie.storages.values().any(|storage| storage.wiped)
+}
+
+/// Keys of a table from `first` on that share its first `prefix` bytes.
+fn keys<const K: usize>(
+    table: &Table<'_, Key<K>, Slice>,
+    first: [u8; K],
+    prefix: usize,
+) -> Result<Vec<[u8; K]>, StorageError> {
+    let mut last = [0xff; K];
+    last[..prefix].copy_from_slice(&first[..prefix]);
+    let rows = table.range::<&[u8; K]>(&first..=&last)?;
+    rows.map(|row| row.map(|(key, _)| *key.value())).collect()
 }
 
 impl Step<'_> {
@@ -62,31 +88,56 @@ impl Step<'_> {
         if let Some(to) = batch.unwind_to {
             self.unwind(to)?;
         }
-        for block in &batch.blocks {
-            self.add(block)?;
-        }
+        self.add(&batch.blocks)?;
         self.derived(batch).map_err(storage)?;
         self.heads(batch)?;
         self.facts.log_offset = batch.log_offset;
         self.prune(config.history_blocks.max(MIN_HISTORY_BLOCKS)).map_err(storage)
     }
 
-    fn add(&mut self, executed: &ExecutedBlock) -> Result<(), ExecutionError> {
-        let block = &executed.block;
-        self.check_child(block)?;
-        let stored = codec::block(block).ok_or_else(|| {
-            ExecutionError::Broken(format!(
-                "block {}: its candidates are not its forced bytes and its body's, in order",
-                block.header.number
-            ))
-        })?;
-        self.add_block(executed, &stored).map_err(storage)?;
-        self.add_state(executed).map_err(storage)?;
-        self.add_trie(block.header.number, &executed.trie).map_err(storage)?;
-        if self.facts.next == 0 {
-            self.facts.undo_from = 1;
+    /// Adds blocks; of rows that several of them change, only the newest is written.
+    fn add(&mut self, blocks: &[ExecutedBlock]) -> Result<(), ExecutionError> {
+        let mut txs = Vec::new();
+        for executed in blocks {
+            let block = &executed.block;
+            self.check_child(block)?;
+            let stored = codec::block(block).ok_or_else(|| {
+                ExecutionError::Broken(format!(
+                    "block {}: its candidates are not its forced bytes and its body's, in order",
+                    block.header.number
+                ))
+            })?;
+            self.add_block(executed, &stored).map_err(storage)?;
+            let number = block.header.number;
+            txs.extend(block.txs.iter().zip(0..).map(|(tx, index)| (tx.hash, number, index)));
+            if self.facts.next == 0 {
+                self.facts.undo_from = 1;
+            }
+            self.facts.next += 1;
+            self.added += 1;
         }
-        self.facts.next += 1;
+        self.add_txs(txs).map_err(storage)?;
+        let mut rest = blocks;
+        while !rest.is_empty() {
+            let most = rest.iter().skip(1).take_while(|block| !wipes(block)).count();
+            let (run, after) = rest.split_at(1 + most);
+            self.add_state(run).map_err(storage)?;
+            self.add_trie(run).map_err(storage)?;
+            rest = after;
+        }
+        Ok(())
+    }
+
+    fn add_txs(&mut self, mut txs: Vec<(B256, u64, u64)>) -> Result<(), StorageError> {
+        // The first place wins, so that undoing a later one leaves it as it was.
+        txs.sort_unstable();
+        txs.dedup_by_key(|(hash, ..)| *hash);
+        for (hash, number, index) in txs {
+            let before = self.tables.txs.insert(&hash.0, (number, index))?;
+            if let Some(before) = before.map(|row| row.value()) {
+                self.tables.txs.insert(&hash.0, before)?;
+            }
+        }
         Ok(())
     }
 
@@ -125,99 +176,82 @@ impl Step<'_> {
         }
         tables.hashes.insert(&block.hash.0, number)?;
         tables.claims.insert(&block.claim_hash.0, number)?;
-        for (index, tx) in block.txs.iter().enumerate() {
-            // The first place wins, so that undoing a later one leaves it as it was.
-            if tables.txs.get(&tx.hash.0)?.is_none() {
-                tables.txs.insert(&tx.hash.0, (number, index as u64))?;
-            }
-        }
         Ok(())
     }
 
-    fn add_state(&mut self, executed: &ExecutedBlock) -> Result<(), StorageError> {
-        let number = executed.block.header.number;
-        for (address, diff) in &executed.diff.accounts {
-            self.add_account(number, *address, diff)?;
+    /// State of a run of blocks, of which only the first may wipe.
+    fn add_state(&mut self, run: &[ExecutedBlock]) -> Result<(), StorageError> {
+        let first = run[0].block.header.number;
+        let archive = self.facts.archive_from().is_some();
+        let (mut accounts, mut slots) = (Rows::new(), Rows::new());
+        let tables = &mut self.tables;
+        for (at, executed) in run.iter().enumerate() {
+            for (address, diff) in &executed.diff.accounts {
+                let gone = diff.account.is_none();
+                if diff.wiped || gone {
+                    let from = slot_key(*address, Default::default());
+                    for key in keys(&tables.storage, from, Address::len_bytes())? {
+                        slots.put(at, key, Bytes::new());
+                    }
+                }
+                for (slot, value) in diff.storage.iter().filter(|_| !gone) {
+                    slots.put(at, slot_key(*address, *slot), codec::word(*value).into());
+                }
+                let row = diff.account.as_ref().map(codec::account).unwrap_or_default();
+                accounts.put(at, address.0.0, row.into());
+            }
+            let mut new = Vec::new();
+            for (hash, code) in &executed.diff.codes {
+                if tables.codes.get(&hash.0)?.is_none() {
+                    tables.codes.insert(&hash.0, code.as_ref())?;
+                    new.extend_from_slice(hash.as_slice());
+                }
+            }
+            if !new.is_empty() && executed.block.header.number > 0 {
+                tables.undo_codes.insert(executed.block.header.number, new.as_slice())?;
+            }
         }
-        let undo = self.facts.next > 0;
-        for (hash, code) in &executed.diff.codes {
-            if self.tables.codes.get(&hash.0)?.is_none() {
-                self.tables.codes.insert(&hash.0, code.as_ref())?;
-                if undo {
-                    let key = super::tables::undo_key(number, hash.as_slice());
-                    self.tables.undo_codes.insert(&key, ())?;
+        let accounts = accounts.write(&mut tables.accounts, run.len())?;
+        let history = archive.then_some(&mut tables.account_history);
+        keep(&accounts.undo, first, &mut tables.undo_accounts, history)?;
+        let slots = slots.write(&mut tables.storage, run.len())?;
+        let history = archive.then_some(&mut tables.storage_history);
+        keep(&slots.undo, first, &mut tables.undo_storage, history)?;
+        self.changed.accounts.extend(accounts.newest);
+        self.changed.storage.extend(slots.newest);
+        Ok(())
+    }
+
+    /// Tries of such a run.
+    fn add_trie(&mut self, run: &[ExecutedBlock]) -> Result<(), StorageError> {
+        let first = run[0].block.header.number;
+        let (mut accounts, mut storages) = (Rows::new(), Rows::new());
+        let tables = &mut self.tables;
+        for (at, executed) in run.iter().enumerate() {
+            for (path, node) in &executed.trie.accounts {
+                accounts.put(at, path_key(path), node.clone().unwrap_or_default());
+            }
+            for (account, diff) in &executed.trie.storages {
+                if diff.wiped {
+                    let from = storage_path_key(*account, &Default::default());
+                    for key in keys(&tables.storage_trie, from, B256::len_bytes())? {
+                        storages.put(at, key, Bytes::new());
+                    }
+                }
+                for (path, node) in &diff.nodes {
+                    let key = storage_path_key(*account, path);
+                    storages.put(at, key, node.clone().unwrap_or_default());
                 }
             }
         }
-        Ok(())
-    }
-
-    fn add_account(
-        &mut self,
-        number: u64,
-        address: Address,
-        diff: &AccountDiff,
-    ) -> Result<(), StorageError> {
-        let undo = self.facts.next > 0;
-        let archive = undo && self.facts.archive_from().is_some();
-        let tables = &mut self.tables;
-        let mut slots = Changed {
-            table: &mut tables.storage,
-            undo: undo.then_some(&mut tables.undo_storage),
-            history: archive.then_some(&mut tables.storage_history),
-            number,
-            rows: &mut self.rows,
-        };
-        let gone = diff.account.is_none();
-        let wiped = diff.wiped || gone;
-        if wiped {
-            let (first, last) = (slot_key(address, Default::default()), [0xff; 52]);
-            wipe(&mut slots, first, last, 20)?;
-        }
-        for (slot, value) in diff.storage.iter().filter(|_| !gone) {
-            put(&mut slots, &slot_key(address, *slot), &codec::word(*value), wiped)?;
-        }
-        let mut accounts = Changed {
-            table: &mut tables.accounts,
-            undo: undo.then_some(&mut tables.undo_accounts),
-            history: archive.then_some(&mut tables.account_history),
-            number,
-            rows: &mut self.rows,
-        };
-        let row = diff.account.as_ref().map(codec::account).unwrap_or_default();
-        put(&mut accounts, &address.0.0, &row, false)
-    }
-
-    fn add_trie(&mut self, number: u64, trie: &TrieDiff) -> Result<(), StorageError> {
-        let undo = self.facts.next > 0;
-        let tables = &mut self.tables;
-        let mut nodes = Changed {
-            table: &mut tables.account_trie,
-            undo: undo.then_some(&mut tables.undo_account_trie),
-            history: None,
-            number,
-            rows: &mut self.rows,
-        };
-        for (path, node) in &trie.accounts {
-            put(&mut nodes, &path_key(path), node.as_ref().map_or(&[][..], AsRef::as_ref), false)?;
-        }
-        let mut nodes = Changed {
-            table: &mut tables.storage_trie,
-            undo: undo.then_some(&mut tables.undo_storage_trie),
-            history: None,
-            number,
-            rows: &mut self.rows,
-        };
-        for (account, diff) in &trie.storages {
-            if diff.wiped {
-                let first = storage_path_key(*account, &Default::default());
-                wipe(&mut nodes, first, [0xff; 65], B256::len_bytes())?;
-            }
-            for (path, node) in &diff.nodes {
-                let key = storage_path_key(*account, path);
-                put(&mut nodes, &key, node.as_ref().map_or(&[][..], AsRef::as_ref), diff.wiped)?;
-            }
-        }
+        let none = None::<&mut Table<'_, Key<1>, Slice>>;
+        let accounts = accounts.write(&mut tables.account_trie, run.len())?;
+        keep(&accounts.undo, first, &mut tables.undo_account_trie, none)?;
+        let none = None::<&mut Table<'_, Key<1>, Slice>>;
+        let storages = storages.write(&mut tables.storage_trie, run.len())?;
+        keep(&storages.undo, first, &mut tables.undo_storage_trie, none)?;
+        self.changed.account_trie.extend(accounts.newest);
+        self.changed.storage_trie.extend(storages.newest);
         Ok(())
     }
 

@@ -7,7 +7,8 @@ use redb::ReadOnlyTable;
 
 use super::View;
 use super::open::unreadable;
-use super::tables::{Key, Slice, history_key, path_key, slot_key, storage_path_key, undo_key};
+use super::rows::OldRows;
+use super::tables::{Key, Slice, history_key, path_key, slot_key, storage_path_key};
 use super::view::{account_row, slot_row};
 use crate::trie::TrieReader;
 
@@ -27,40 +28,42 @@ impl HistoricView {
     }
 
     /// The row that `key` had, if it changed since; empty if there was none.
-    fn undone<const U: usize>(
+    fn undone<const K: usize>(
         &self,
-        undo: &ReadOnlyTable<Key<U>, Slice>,
-        key: &[u8],
+        undo: &ReadOnlyTable<u64, Slice>,
+        key: &[u8; K],
     ) -> Result<Option<Vec<u8>>, StateError> {
         for number in self.number + 1..self.view.facts().next {
-            if let Some(row) = undo.get(&undo_key::<U>(number, key)).map_err(unreadable)? {
-                return Ok(Some(row.value().to_vec()));
+            let Some(row) = undo.get(number).map_err(unreadable)? else { continue };
+            let rows = OldRows::<K>::read(row.value()).map_err(unreadable)?;
+            if let Some(old) = rows.find(key) {
+                return Ok(Some(old.to_vec()));
             }
         }
         Ok(None)
     }
 
     /// As [`Self::undone`], for state: from flat history if it reaches back so far.
-    fn changed<const U: usize>(
+    fn changed<const K: usize, const H: usize>(
         &self,
-        undo: &ReadOnlyTable<Key<U>, Slice>,
-        history: &ReadOnlyTable<Key<U>, Slice>,
-        key: &[u8],
+        undo: &ReadOnlyTable<u64, Slice>,
+        history: &ReadOnlyTable<Key<H>, Slice>,
+        key: &[u8; K],
     ) -> Result<Option<Vec<u8>>, StateError> {
         if self.view.facts().archive_from().is_none_or(|from| self.number < from) {
             return self.undone(undo, key);
         }
-        let first = history_key::<U>(key, self.number + 1);
-        let last = history_key::<U>(key, u64::MAX);
-        let row = history.range::<&[u8; U]>(&first..=&last).map_err(unreadable)?.next();
+        let first = history_key::<H>(key, self.number + 1);
+        let last = history_key::<H>(key, u64::MAX);
+        let row = history.range::<&[u8; H]>(&first..=&last).map_err(unreadable)?.next();
         let row = row.transpose().map_err(unreadable)?;
         Ok(row.map(|(_, row)| row.value().to_vec()))
     }
 
-    fn node<const U: usize>(
+    fn node<const K: usize>(
         &self,
-        undo: &ReadOnlyTable<Key<U>, Slice>,
-        key: &[u8],
+        undo: &ReadOnlyTable<u64, Slice>,
+        key: &[u8; K],
     ) -> Result<Option<Option<Bytes>>, StateError> {
         let oldest = self.view.facts().undo_from.saturating_sub(1);
         if self.number < oldest {
@@ -77,7 +80,7 @@ impl HistoricView {
 impl StateReader for HistoricView {
     fn account(&self, address: Address) -> Result<Option<Account>, StateError> {
         let tables = self.view.tables();
-        let key = address.as_slice();
+        let key = &address.0.0;
         match self.changed(&tables.undo_accounts, &tables.account_history, key)? {
             Some(row) => account_row(address, &row),
             None => self.view.account(address),

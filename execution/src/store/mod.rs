@@ -5,12 +5,14 @@
 //! without blocks is damage and is refused; it never becomes a new genesis. Refused as well: the
 //! store of another chain, of a newer schema, and one that another process has open.
 
+mod cache;
 mod check;
 mod codec;
 mod commit;
 mod historic;
 mod meta;
 mod open;
+mod rows;
 mod tables;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
@@ -22,12 +24,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use alloy_primitives::{B256, Bytes};
-use causeway_chainspec::{Block, BlockId, Seal, StateDiff};
-use parking_lot::Mutex;
+use causeway_chainspec::{Block, BlockId, Seal, StateDiff, crash};
+use parking_lot::{Mutex, RwLock};
 
 use crate::ExecutionError;
 use crate::disk::{Folder, Lock};
 use crate::trie::TrieDiff;
+use cache::Cache;
+use commit::Ready;
 
 pub use check::{TableStats, Verified};
 pub use historic::HistoricView;
@@ -48,7 +52,8 @@ pub struct StoreConfig {
     /// Blocks of undo (and so of history and proofs) kept below `finalized`; at least
     /// [`MIN_HISTORY_BLOCKS`].
     pub history_blocks: u64,
-    /// redb cache.
+    /// Bytes of memory for what was read or written: half of it for redb's pages, half for rows
+    /// of the newest state and trie.
     pub cache_bytes: usize,
 }
 
@@ -107,6 +112,10 @@ pub struct Store {
     unnamed: Mutex<bool>,
     /// A write or a sync failed: what is on disk is unknown until it is read again.
     failed: AtomicBool,
+    cache: Arc<Cache>,
+    /// Commits since it was opened. Held while one becomes visible, so that a view and the rows in
+    /// the cache are of the same.
+    generation: RwLock<u64>,
     /// Let go of after the database is closed.
     _lock: Lock,
 }
@@ -118,12 +127,20 @@ impl Store {
         let folder = datadir.into();
         let open::Opened { db, unnamed, lock } = open::open(&folder, &config)?;
         let (unnamed, failed) = (Mutex::new(unnamed), AtomicBool::new(false));
-        Ok(Self { db, config, folder, unnamed, failed, _lock: lock })
+        let cache = Arc::new(Cache::new(config.cache_bytes / 2));
+        let generation = RwLock::new(0);
+        Ok(Self { db, config, folder, unnamed, failed, cache, generation, _lock: lock })
     }
 
     /// A consistent snapshot. Takes some tens of microseconds: keep it, and clone it.
     pub fn view(&self) -> Result<View, ExecutionError> {
-        View::open(&self.db)
+        let generation = self.generation.read();
+        View::open(&self.db, Some((self.cache.clone(), *generation)))
+    }
+
+    /// A snapshot that reads the database alone.
+    fn uncached(&self) -> Result<View, ExecutionError> {
+        View::open(&self.db, None)
     }
 
     /// Applies a batch durably, in one transaction. `Broken` if the batch contradicts the store:
@@ -133,36 +150,48 @@ impl Store {
         if self.failed.load(Ordering::Acquire) {
             return Err(ExecutionError::Storage("an earlier write failed".into()));
         }
-        let result = commit::commit(&self.db, batch, &self.config).and_then(|has_blocks| {
-            let mut unnamed = self.unnamed.lock();
-            if *unnamed && has_blocks {
-                open::write_identity(&self.folder, self.config.identity)?;
-                *unnamed = false;
-            }
-            Ok(())
-        });
+        let result = self.write(batch);
         if !matches!(result, Ok(()) | Err(ExecutionError::Broken(_))) {
             self.failed.store(true, Ordering::Release);
         }
         result
     }
 
-    /// The database's page cache: its name, bytes used, bytes it may use.
-    pub fn cache(&self) -> (&'static str, u64, u64) {
-        let used = redb::ReadableDatabase::cache_stats(&self.db).used_bytes();
-        ("store", used as u64, self.config.cache_bytes as u64)
+    /// The database's cache of pages and the cache of hot rows: name, bytes used, bytes it may use.
+    pub fn caches(&self) -> Vec<(&'static str, u64, u64)> {
+        let pages = redb::ReadableDatabase::cache_stats(&self.db).used_bytes();
+        let half = (self.config.cache_bytes / 2) as u64;
+        vec![("pages", pages as u64, half), ("rows", self.cache.bytes() as u64, half)]
+    }
+
+    fn write(&self, batch: &Batch) -> Result<(), ExecutionError> {
+        let Ready { txn, has_blocks, changed } = commit::prepare(&self.db, batch, &self.config)?;
+        crash::point("store.commit.ready");
+        {
+            let mut generation = self.generation.write();
+            txn.commit().map_err(open::storage)?;
+            *generation += 1;
+            self.cache.advance(*generation, changed);
+        }
+        crash::point("store.commit.after");
+        let mut unnamed = self.unnamed.lock();
+        if *unnamed && has_blocks {
+            open::write_identity(&self.folder, self.config.identity)?;
+            *unnamed = false;
+        }
+        Ok(())
     }
 
     /// Every table: name, rows, bytes of keys and values.
     pub fn stats(&self) -> Result<Vec<TableStats>, ExecutionError> {
-        check::stats(&self.view()?)
+        check::stats(&self.uncached()?)
     }
 
     /// Reads everything and compares: the blocks' links and indexes, the state root recomputed
     /// from flat accounts and storage, and every trie node. `Damaged` names the first difference.
     /// Takes as long as the store is large, and about 150 bytes of memory an account.
     pub fn verify(&self) -> Result<Verified, ExecutionError> {
-        check::verify(&self.view()?)
+        check::verify(&self.uncached()?)
     }
 
     /// Checks the checksum of every page of the file, and repairs what redb can repair (`false`

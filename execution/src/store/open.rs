@@ -106,7 +106,7 @@ fn create(folder: &Folder, config: &StoreConfig) -> Result<(), ExecutionError> {
 
 fn builder(config: &StoreConfig) -> Builder {
     let mut builder = Builder::new();
-    builder.set_cache_size(config.cache_bytes);
+    builder.set_cache_size(config.cache_bytes / 2);
     builder
 }
 

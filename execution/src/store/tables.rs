@@ -9,7 +9,7 @@ use alloy_trie::Nibbles;
 use redb::{ReadTransaction, ReadableTableMetadata, TableDefinition, WriteTransaction};
 
 /// Version of the tables and of what is in them.
-pub const SCHEMA: u64 = 1;
+pub const SCHEMA: u64 = 2;
 
 pub(super) type Slice = &'static [u8];
 pub(super) type Key<const N: usize> = &'static [u8; N];
@@ -110,23 +110,24 @@ tables! {
     /// hashed address, path => RLP of the node.
     storage_trie: Key<65> => Slice;
 
-    // Undo: what the row was before the block; an empty value if there was none.
-    // Kept for the window, pruned from the front.
-    /// number, address => row of `accounts`.
-    undo_accounts: Key<28> => Slice;
-    /// number, address, slot => row of `storage`.
-    undo_storage: Key<60> => Slice;
-    /// number, code hash: the code was new in this block.
-    undo_codes: Key<40> => ();
-    /// number, path => row of `account_trie`.
-    undo_account_trie: Key<41> => Slice;
-    /// number, hashed address, path => row of `storage_trie`.
-    undo_storage_trie: Key<73> => Slice;
+    // Undo: what each row that a block changed was before it, as one row a block and table (see
+    // [`super::rows`]); none for genesis. Kept for the window, pruned from the front.
+    /// number => rows of `accounts`.
+    undo_accounts: u64 => Slice;
+    /// number => rows of `storage`.
+    undo_storage: u64 => Slice;
+    /// number => hashes of codes that were new in this block, one after the other.
+    undo_codes: u64 => Slice;
+    /// number => rows of `account_trie`.
+    undo_account_trie: u64 => Slice;
+    /// number => rows of `storage_trie`.
+    undo_storage_trie: u64 => Slice;
 
-    // Flat history, in archive mode only: the undo rows of state, sorted by what they are about.
-    /// address, number => as `undo_accounts`.
+    // Flat history, in archive mode only: the rows before each change, sorted by what they are
+    // about; an empty value if there was none.
+    /// address, number => row of `accounts`.
     account_history: Key<28> => Slice;
-    /// address, slot, number => as `undo_storage`.
+    /// address, slot, number => row of `storage`.
     storage_history: Key<60> => Slice;
 
     /// DA height => the deriver's record. Removed by DA reorgs, pruned when the batch says so.
@@ -161,19 +162,7 @@ pub(super) fn storage_path_key(account: B256, path: &Nibbles) -> [u8; 65] {
     join(&[account.as_slice(), &path_key(path)])
 }
 
-/// Key of an undo row: the number before the row's own key.
-pub(super) fn undo_key<const N: usize>(number: u64, key: &[u8]) -> [u8; N] {
-    join(&[&number.to_be_bytes(), key])
-}
-
 /// Key of a history row: the number after the row's own key.
 pub(super) fn history_key<const N: usize>(key: &[u8], number: u64) -> [u8; N] {
     join(&[key, &number.to_be_bytes()])
-}
-
-/// Splits an undo key into its number and the row's own key.
-pub(super) fn split_undo<const N: usize, const M: usize>(key: &[u8; N]) -> (u64, [u8; M]) {
-    let mut number = [0; 8];
-    number.copy_from_slice(&key[..8]);
-    (u64::from_be_bytes(number), join(&[&key[8..]]))
 }

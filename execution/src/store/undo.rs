@@ -1,110 +1,54 @@
-//! Undo rows: written beside every change, used to unwind, pruned behind the window.
+//! Going back: every block's undo, used to unwind, pruned behind the window.
 
 use redb::{ReadableTable, StorageError, Table};
 
 use super::codec;
 use super::commit::Step;
 use super::open::storage;
-use super::tables::{Key, Slice, history_key, split_undo, undo_key};
+use super::rows::OldRows;
+use super::tables::{Key, Slice, history_key};
 use crate::ExecutionError;
 
-/// Least undo rows pruned in one commit, if so many are due; besides, twice what it writes.
-const PRUNE_ROWS: usize = 4096;
+/// Least blocks whose undo is pruned in one commit, if so many are due; besides, twice as many as
+/// it adds.
+const PRUNE_BLOCKS: usize = 32;
 
-/// A table being changed by a block, with where its old rows go.
-pub(super) struct Changed<'a, 'txn, const K: usize, const U: usize> {
-    pub(super) table: &'a mut Table<'txn, Key<K>, Slice>,
-    pub(super) undo: Option<&'a mut Table<'txn, Key<U>, Slice>>,
-    pub(super) history: Option<&'a mut Table<'txn, Key<U>, Slice>>,
-    pub(super) number: u64,
-    pub(super) rows: &'a mut usize,
-}
-
-/// Sets a row (an empty value removes it) and keeps the old one. With `keep`, the old row of a
-/// key that this block removed before stays as it was noted then.
-pub(super) fn put<const K: usize, const U: usize>(
-    changed: &mut Changed<'_, '_, K, U>,
-    key: &[u8; K],
-    value: &[u8],
-    keep: bool,
-) -> Result<(), StorageError> {
-    let old = if value.is_empty() {
-        changed.table.remove(key)?
-    } else {
-        changed.table.insert(key, value)?
-    };
-    let Some(undo) = &mut changed.undo else { return Ok(()) };
-    let undo_key = undo_key::<U>(changed.number, key);
-    if keep && undo.get(&undo_key)?.is_some() {
-        return Ok(());
-    }
-    let old = old.as_ref().map_or(&[][..], |row| row.value());
-    undo.insert(&undo_key, old)?;
-    if let Some(history) = &mut changed.history {
-        history.insert(&history_key::<U>(key, changed.number), old)?;
-    }
-    *changed.rows += 1;
-    Ok(())
-}
-
-/// Removes every row from `first` on that shares its first `prefix` bytes.
-pub(super) fn wipe<const K: usize, const U: usize>(
-    changed: &mut Changed<'_, '_, K, U>,
-    first: [u8; K],
-    mut last: [u8; K],
-    prefix: usize,
-) -> Result<(), StorageError> {
-    last[..prefix].copy_from_slice(&first[..prefix]);
-    let keys: Vec<[u8; K]> = changed
-        .table
-        .range::<&[u8; K]>(&first..=&last)?
-        .map(|row| row.map(|(key, _)| *key.value()))
-        .collect::<Result<_, _>>()?;
-    keys.iter().try_for_each(|key| put(changed, key, &[], false))
-}
-
-/// Puts the rows of all blocks above `to` back, newest first, and forgets the undo rows.
+/// Puts the rows of all blocks above `to` back, newest first, and forgets their undo.
 fn restore<const K: usize, const U: usize>(
     to: u64,
-    undo: &mut Table<'_, Key<U>, Slice>,
+    undo: &mut Table<'_, u64, Slice>,
     table: &mut Table<'_, Key<K>, Slice>,
     mut history: Option<&mut Table<'_, Key<U>, Slice>>,
 ) -> Result<(), StorageError> {
-    while let Some(undo_key) = last_key(undo)? {
-        let (number, key) = split_undo::<U, K>(&undo_key);
-        if number <= to {
-            break;
-        }
-        let old = undo.remove(&undo_key)?;
-        match old.as_ref().map_or(&[][..], |row| row.value()) {
-            [] => table.remove(&key)?,
-            value => table.insert(&key, value)?,
-        };
-        if let Some(history) = &mut history {
-            history.remove(&history_key::<U>(&key, number))?;
+    while let Some(number) = last_above(undo, to)? {
+        let Some(rows) = undo.remove(number)? else { break };
+        for (key, old) in OldRows::<K>::read(rows.value())?.iter() {
+            match old {
+                [] => table.remove(key)?,
+                value => table.insert(key, value)?,
+            };
+            if let Some(history) = &mut history {
+                history.remove(&history_key::<U>(key, number))?;
+            }
         }
     }
     Ok(())
 }
 
-fn last_key<const U: usize, V: redb::Value + 'static>(
-    table: &Table<'_, Key<U>, V>,
-) -> Result<Option<[u8; U]>, StorageError> {
-    Ok(table.last()?.map(|(key, _)| *key.value()))
+/// The newest block of an undo table, if it is above `to`.
+fn last_above(undo: &Table<'_, u64, Slice>, to: u64) -> Result<Option<u64>, StorageError> {
+    Ok(undo.last()?.map(|(number, _)| number.value()).filter(|number| *number > to))
 }
 
-/// Removes up to `budget` rows of blocks below `from`; returns how many may still be removed.
-fn prune<const U: usize, V: redb::Value + 'static>(
-    undo: &mut Table<'_, Key<U>, V>,
-    from: u64,
-    mut budget: usize,
-) -> Result<usize, StorageError> {
-    let from = from.to_be_bytes();
-    while budget > 0 && undo.first()?.is_some_and(|(key, _)| key.value()[..8] < from[..]) {
+/// Removes undo of up to `most` blocks below `from`.
+fn prune(undo: &mut Table<'_, u64, Slice>, from: u64, most: usize) -> Result<(), StorageError> {
+    for _ in 0..most {
+        if undo.first()?.is_none_or(|(number, _)| number.value() >= from) {
+            break;
+        }
         undo.pop_first()?;
-        budget -= 1;
     }
-    Ok(budget)
+    Ok(())
 }
 
 impl Step<'_> {
@@ -145,15 +89,15 @@ impl Step<'_> {
         restore(to, &mut tables.undo_accounts, &mut tables.accounts, history)?;
         let history = archive.then_some(&mut tables.storage_history);
         restore(to, &mut tables.undo_storage, &mut tables.storage, history)?;
-        restore(to, &mut tables.undo_account_trie, &mut tables.account_trie, None)?;
-        restore(to, &mut tables.undo_storage_trie, &mut tables.storage_trie, None)?;
-        while let Some(key) = last_key(&tables.undo_codes)? {
-            let (number, hash) = split_undo::<40, 32>(&key);
-            if number <= to {
-                break;
+        let none = None::<&mut Table<'_, Key<1>, Slice>>;
+        restore(to, &mut tables.undo_account_trie, &mut tables.account_trie, none)?;
+        let none = None::<&mut Table<'_, Key<1>, Slice>>;
+        restore(to, &mut tables.undo_storage_trie, &mut tables.storage_trie, none)?;
+        while let Some(number) = last_above(&tables.undo_codes, to)? {
+            let Some(hashes) = tables.undo_codes.remove(number)? else { break };
+            for hash in hashes.value().as_chunks::<32>().0 {
+                tables.codes.remove(hash)?;
             }
-            tables.undo_codes.remove(&key)?;
-            tables.codes.remove(&hash)?;
         }
         Ok(())
     }
@@ -187,20 +131,19 @@ impl Step<'_> {
         remove().map_err(storage)
     }
 
-    /// Gives up undo of blocks behind the window, and removes a bounded number of their rows.
+    /// Gives up undo of blocks behind the window, and removes a bounded part of it.
     pub(super) fn prune(&mut self, history: u64) -> Result<(), StorageError> {
         let from = self.facts.finalized.saturating_sub(history) + 1;
         if from > self.facts.undo_from && self.facts.next > 0 {
             self.facts.undo_from = from;
         }
         let from = self.facts.undo_from;
-        let budget = PRUNE_ROWS.max(2 * self.rows);
+        let most = PRUNE_BLOCKS.max(2 * self.added);
         let tables = &mut self.tables;
-        let budget = prune(&mut tables.undo_accounts, from, budget)?;
-        let budget = prune(&mut tables.undo_storage, from, budget)?;
-        let budget = prune(&mut tables.undo_codes, from, budget)?;
-        let budget = prune(&mut tables.undo_account_trie, from, budget)?;
-        prune(&mut tables.undo_storage_trie, from, budget)?;
-        Ok(())
+        prune(&mut tables.undo_accounts, from, most)?;
+        prune(&mut tables.undo_storage, from, most)?;
+        prune(&mut tables.undo_codes, from, most)?;
+        prune(&mut tables.undo_account_trie, from, most)?;
+        prune(&mut tables.undo_storage_trie, from, most)
     }
 }

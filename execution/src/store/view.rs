@@ -8,14 +8,15 @@ use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_rlp::Decodable;
 use alloy_trie::Nibbles;
 use causeway_chainspec::{Account, Block, BlockId, Seal, StateError, StateReader};
-use redb::{Database, ReadableDatabase, ReadableTable};
+use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable};
 
+use super::cache::{Cache, Part};
 use super::meta::Facts;
 use super::open::{storage, unreadable};
-use super::tables::{ReadTables, path_key, slot_key, storage_path_key};
+use super::tables::{Key, ReadTables, Slice, path_key, slot_key, storage_path_key};
 use super::{HistoricView, StoredHeads, codec};
 use crate::ExecutionError;
-use crate::trie::TrieReader;
+use crate::trie::{self, TrieReader};
 
 /// A consistent snapshot of a [`Store`](super::Store): never changes, never blocks the writer.
 /// Cheap to clone. While one lives, the pages it sees stay in the file.
@@ -27,6 +28,8 @@ pub struct View {
 struct Inner {
     tables: ReadTables,
     facts: Facts,
+    /// Rows in memory, and which commit's rows count; none for who wants to see the disk.
+    cache: Option<(Arc<Cache>, u64)>,
 }
 
 impl fmt::Debug for View {
@@ -36,11 +39,40 @@ impl fmt::Debug for View {
 }
 
 impl View {
-    pub(super) fn open(db: &Database) -> Result<Self, ExecutionError> {
+    pub(super) fn open(
+        db: &Database,
+        cache: Option<(Arc<Cache>, u64)>,
+    ) -> Result<Self, ExecutionError> {
         let txn = db.begin_read().map_err(storage)?;
         let tables = ReadTables::open(&txn).map_err(storage)?;
         let facts = Facts::read(&tables.meta)?;
-        Ok(Self { inner: Arc::new(Inner { tables, facts }) })
+        Ok(Self { inner: Arc::new(Inner { tables, facts, cache }) })
+    }
+
+    /// A row of state or trie, empty if there is none.
+    fn row<const K: usize>(
+        &self,
+        part: impl FnOnce(&Cache) -> &Part<K>,
+        table: &ReadOnlyTable<Key<K>, Slice>,
+        key: &[u8; K],
+    ) -> Result<Bytes, StateError> {
+        let load = || -> Result<Bytes, StateError> {
+            let row = table.get(key).map_err(unreadable)?;
+            Ok(row.map(|row| Bytes::copy_from_slice(row.value())).unwrap_or_default())
+        };
+        match &self.inner.cache {
+            Some((cache, generation)) => part(cache).get(*generation, key, load),
+            None => load(),
+        }
+    }
+
+    /// Brings an account and the way to it in the trie into the cache, unless it is there.
+    pub(crate) fn prefetch(&self, address: Address) {
+        let Some((cache, generation)) = &self.inner.cache else { return };
+        if !cache.accounts.holds(*generation, &address.0.0) {
+            // Whoever needs them meets the same error.
+            let _ = (self.account(address), trie::storage_root(self, address));
+        }
     }
 
     pub(super) fn tables(&self) -> &ReadTables {
@@ -168,13 +200,14 @@ pub(super) fn slot_row(address: Address, row: &[u8]) -> Result<U256, StateError>
 
 impl StateReader for View {
     fn account(&self, address: Address) -> Result<Option<Account>, StateError> {
-        let row = self.tables().accounts.get(&address.0.0).map_err(unreadable)?;
-        row.map_or(Ok(None), |row| account_row(address, row.value()))
+        let row = self.row(|cache| &cache.accounts, &self.tables().accounts, &address.0.0)?;
+        account_row(address, &row)
     }
 
     fn slot(&self, address: Address, slot: U256) -> Result<U256, StateError> {
-        let row = self.tables().storage.get(&slot_key(address, slot)).map_err(unreadable)?;
-        row.map_or(Ok(U256::ZERO), |row| slot_row(address, row.value()))
+        let key = slot_key(address, slot);
+        let row = self.row(|cache| &cache.storage, &self.tables().storage, &key)?;
+        slot_row(address, &row)
     }
 
     fn code(&self, hash: B256) -> Result<Option<Bytes>, StateError> {
@@ -189,13 +222,14 @@ impl StateReader for View {
 
 impl TrieReader for View {
     fn account_node(&self, path: &Nibbles) -> Result<Option<Bytes>, StateError> {
-        let row = self.tables().account_trie.get(&path_key(path)).map_err(unreadable)?;
-        Ok(row.map(|row| Bytes::copy_from_slice(row.value())))
+        let (table, key) = (&self.tables().account_trie, path_key(path));
+        let row = self.row(|cache| &cache.account_trie, table, &key)?;
+        Ok((!row.is_empty()).then_some(row))
     }
 
     fn storage_node(&self, account: B256, path: &Nibbles) -> Result<Option<Bytes>, StateError> {
-        let key = storage_path_key(account, path);
-        let row = self.tables().storage_trie.get(&key).map_err(unreadable)?;
-        Ok(row.map(|row| Bytes::copy_from_slice(row.value())))
+        let (table, key) = (&self.tables().storage_trie, storage_path_key(account, path));
+        let row = self.row(|cache| &cache.storage_trie, table, &key)?;
+        Ok((!row.is_empty()).then_some(row))
     }
 }

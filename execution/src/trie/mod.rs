@@ -14,6 +14,7 @@ mod update;
 
 use std::collections::BTreeMap;
 
+use alloy_primitives::map::HashMap;
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_rlp::Decodable;
 use alloy_trie::{EMPTY_ROOT_HASH, KECCAK_EMPTY, Nibbles, TrieAccount};
@@ -35,11 +36,14 @@ pub trait TrieReader: Send + Sync {
     fn storage_node(&self, account: B256, path: &Nibbles) -> Result<Option<Bytes>, StateError>;
 }
 
+/// Nodes of one trie by path; `None` for one that is gone.
+pub type NodeMap = HashMap<Nibbles, Option<Bytes>>;
+
 /// Trie nodes that differ after a block; `None` removes the node.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TrieDiff {
     /// Account trie, by path.
-    pub accounts: BTreeMap<Nibbles, Option<Bytes>>,
+    pub accounts: NodeMap,
     /// Storage tries, by hashed address.
     pub storages: BTreeMap<B256, StorageTrieDiff>,
 }
@@ -50,7 +54,7 @@ pub struct StorageTrieDiff {
     /// All earlier nodes are gone first.
     pub wiped: bool,
     /// By path.
-    pub nodes: BTreeMap<Nibbles, Option<Bytes>>,
+    pub nodes: NodeMap,
 }
 
 impl TrieDiff {
@@ -114,7 +118,8 @@ pub fn trie_root(
     if let Some(pair) = keys.windows(2).find(|pair| pair[1].starts_with(&pair[0])) {
         return Err(StateError(format!("trie key {:?} is the beginning of another", pair[0])));
     }
-    update(load, root, &keys, &|index, _| Ok(values[index].clone()))
+    let (root, nodes) = update(load, root, &keys, &|index, _| Ok(values[index].clone()))?;
+    Ok((root, nodes.into_iter().collect()))
 }
 
 /// The leaf of an account after `diff` (none if it is gone), and what its storage trie changes.
@@ -128,12 +133,12 @@ fn account_leaf(
         old.map_or(Ok(EMPTY_ROOT_HASH), |leaf| Ok(decode_account(leaf)?.storage_root))?;
     let had_storage = old_root != EMPTY_ROOT_HASH;
     let Some(account) = diff.account else {
-        let gone = StorageTrieDiff { wiped: true, nodes: BTreeMap::new() };
+        let gone = StorageTrieDiff { wiped: true, nodes: NodeMap::default() };
         return Ok((None, had_storage.then_some(gone)));
     };
     let wiped = diff.wiped && had_storage;
     let (root, nodes) = if diff.storage.is_empty() {
-        (if wiped { EMPTY_ROOT_HASH } else { old_root }, BTreeMap::new())
+        (if wiped { EMPTY_ROOT_HASH } else { old_root }, NodeMap::default())
     } else {
         let root = if wiped { EMPTY_ROOT_HASH } else { old_root };
         storage_update(&diff.storage, root, &|path| reader.storage_node(hashed, path))?
@@ -147,7 +152,7 @@ fn storage_update(
     slots: &BTreeMap<U256, U256>,
     root: B256,
     load: &Load<'_>,
-) -> Result<(B256, BTreeMap<Nibbles, Option<Bytes>>), StateError> {
+) -> Result<(B256, NodeMap), StateError> {
     let slots: Vec<_> = slots.iter().collect();
     let mut changes: Vec<_> = slots
         .into_par_iter()

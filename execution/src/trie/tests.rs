@@ -30,11 +30,8 @@ impl TrieReader for Memory {
 }
 
 /// Applies changes, which must all be changes; returns those that lead back.
-fn apply_nodes(
-    nodes: &mut Nodes,
-    changes: &BTreeMap<Nibbles, Option<Bytes>>,
-) -> BTreeMap<Nibbles, Option<Bytes>> {
-    let mut back = BTreeMap::new();
+fn apply_nodes(nodes: &mut Nodes, changes: &NodeMap) -> NodeMap {
+    let mut back = NodeMap::default();
     for (path, node) in changes {
         let old = match node {
             Some(rlp) => nodes.insert(*path, rlp.clone()),
@@ -81,10 +78,7 @@ fn builder_root(leaves: &BTreeMap<B256, Vec<u8>>) -> B256 {
     builder.root()
 }
 
-fn change(
-    nodes: &Nodes,
-    changes: &BTreeMap<B256, Option<Vec<u8>>>,
-) -> (B256, BTreeMap<Nibbles, Option<Bytes>>) {
+fn change(nodes: &Nodes, changes: &BTreeMap<B256, Option<Vec<u8>>>) -> (B256, NodeMap) {
     let keys: Vec<_> = changes.keys().map(Nibbles::unpack).collect();
     let values: Vec<_> = changes.values().collect();
     let load = |path: &Nibbles| Ok(nodes.get(path).cloned());
@@ -256,7 +250,7 @@ fn run_state(steps: Vec<Vec<Change>>) {
         assert_eq!(memory, scratch, "stale or missing nodes");
         prove_all(&memory, root, &state);
     }
-    let left = |nodes: &BTreeMap<Nibbles, Option<Bytes>>| {
+    let left = |nodes: &NodeMap| {
         nodes.iter().filter_map(|(path, node)| Some((*path, node.clone()?))).collect::<Nodes>()
     };
     assert_eq!(left(&merged.accounts), memory.accounts, "merged diffs");

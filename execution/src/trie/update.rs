@@ -1,18 +1,16 @@
 //! Applies sorted changes to one trie: opens what they touch, reshapes it, hashes it bottom-up.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::ops::Range;
 
 use alloy_primitives::{B256, Bytes, keccak256};
-use alloy_rlp::{Decodable, Encodable};
-use alloy_trie::nodes::{
-    BranchNodeRef, ExtensionNodeRef, LeafNode, LeafNodeRef, RlpNode, TrieNode,
-};
-use alloy_trie::{EMPTY_ROOT_HASH, Nibbles, TrieMask};
+use alloy_rlp::{Decodable, EMPTY_STRING_CODE};
+use alloy_trie::nodes::{ExtensionNodeRef, LeafNode, LeafNodeRef, RlpNode, TrieNode};
+use alloy_trie::{EMPTY_ROOT_HASH, Nibbles};
 use causeway_chainspec::StateError;
 use rayon::prelude::*;
 
-use super::{Load, PARALLEL_KEYS, missing, undecodable};
+use super::{Load, NodeMap, PARALLEL_KEYS, missing, undecodable};
 
 /// The new value of the key at an index (`None` deletes it), asked once a key, with the value it
 /// has now.
@@ -35,7 +33,7 @@ pub(super) fn update(
     root: B256,
     keys: &[Nibbles],
     leaf: &Leaf<'_>,
-) -> Result<(B256, BTreeMap<Nibbles, Option<Bytes>>), StateError> {
+) -> Result<(B256, NodeMap), StateError> {
     let top = Nibbles::new();
     let mut root = match root {
         EMPTY_ROOT_HASH => Node::Empty,
@@ -53,7 +51,9 @@ pub(super) fn update(
             reference.as_hash().unwrap_or_else(|| keccak256(&reference))
         }
     };
-    let mut nodes: BTreeMap<_, _> = walk.opened.into_iter().map(|path| (path, None)).collect();
+    let mut nodes = NodeMap::default();
+    nodes.reserve(walk.sealed.len().max(walk.opened.len()));
+    nodes.extend(walk.opened.into_iter().map(|path| (path, None)));
     nodes.extend(walk.sealed.into_iter().map(|(path, rlp)| (path, Some(rlp))));
     Ok((hash, nodes))
 }
@@ -77,7 +77,8 @@ impl<'a> Walk<'a> {
     }
 
     fn value(&mut self, index: usize, old: Option<&[u8]>) -> Result<Option<Vec<u8>>, StateError> {
-        self.ready.remove(&index).map_or_else(|| (self.leaf)(index, old), Ok)
+        let ready = if self.ready.is_empty() { None } else { self.ready.remove(&index) };
+        ready.map_or_else(|| (self.leaf)(index, old), Ok)
     }
 
     /// Reads a node that its parent refers to. Debug builds check that it is that node: where an
@@ -91,6 +92,9 @@ impl<'a> Walk<'a> {
             return Err(StateError(format!("trie node at path {path:?} has another hash")));
         }
         self.opened.push(*path);
+        if let Some(children) = branch(&rlp) {
+            return Ok(Node::Branch(children));
+        }
         match TrieNode::decode(&mut rlp.as_ref()).map_err(|error| undecodable(path, error))? {
             TrieNode::EmptyRoot => Err(missing(path)),
             TrieNode::Leaf(leaf) => Ok(Node::Leaf(leaf)),
@@ -333,6 +337,28 @@ impl<'a> Walk<'a> {
     }
 }
 
+/// The children of a branch without a value; `None` if these bytes are none.
+fn branch(rlp: &[u8]) -> Option<Box<[Node; 16]>> {
+    let mut rest = rlp;
+    let mut items = alloy_rlp::Header::decode_bytes(&mut rest, true).ok()?;
+    let mut children = Box::new([const { Node::Empty }; 16]);
+    for child in children.iter_mut() {
+        let size = match *items.first()? {
+            EMPTY_STRING_CODE => {
+                items = &items[1..];
+                continue;
+            }
+            0xa0 => 33,
+            short @ 0xc0..=0xdf => usize::from(short - 0xbf),
+            _ => return None,
+        };
+        let (reference, after) = items.split_at_checked(size)?;
+        *child = Node::Stored(RlpNode::from_raw(reference)?);
+        items = after;
+    }
+    (items == [EMPTY_STRING_CODE] && rest.is_empty()).then_some(children)
+}
+
 fn child_path(path: &Nibbles, nibble: usize) -> Nibbles {
     let mut path = *path;
     path.push(nibble as u8);
@@ -374,16 +400,23 @@ fn seal(node: &Node, path: &Nibbles, sealed: &mut Vec<(Nibbles, Bytes)>) -> RlpN
             alloy_rlp::encode(ExtensionNodeRef::new(&inner.0, &child))
         }
         Node::Branch(children) => {
-            let mut stack = Vec::with_capacity(16);
-            let mut mask = TrieMask::default();
+            // Children that are in memory come first, and then the branch is written in one go.
+            let mut sealed_here: [RlpNode; 16] = Default::default();
             for (nibble, child) in children.iter().enumerate() {
-                if !matches!(child, Node::Empty) {
-                    stack.push(seal(child, &child_path(path, nibble), sealed));
-                    mask.set_bit(nibble as u8);
+                if !matches!(child, Node::Empty | Node::Stored(_)) {
+                    sealed_here[nibble] = seal(child, &child_path(path, nibble), sealed);
                 }
             }
-            let mut rlp = Vec::with_capacity(532);
-            BranchNodeRef::new(&stack, mask).encode(&mut rlp);
+            let reference = |nibble: usize| match &children[nibble] {
+                Node::Empty => &[EMPTY_STRING_CODE][..],
+                Node::Stored(reference) => reference,
+                _ => &sealed_here[nibble],
+            };
+            let payload_length = 1 + (0..16).map(|nibble| reference(nibble).len()).sum::<usize>();
+            let mut rlp = Vec::with_capacity(payload_length + 3);
+            alloy_rlp::Header { list: true, payload_length }.encode(&mut rlp);
+            (0..16).for_each(|nibble| rlp.extend_from_slice(reference(nibble)));
+            rlp.push(EMPTY_STRING_CODE);
             rlp
         }
     };

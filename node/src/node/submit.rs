@@ -156,6 +156,7 @@ impl Node {
         let unfinished = Unfinished(&self.failed);
         let (answers, fresh, wait) = self.pool_all(checked);
         drop(unfinished);
+        self.read_ahead(&fresh);
         if !wait {
             return answers;
         }
@@ -171,6 +172,16 @@ impl Node {
                     refused => refused,
                 })
                 .collect(),
+        }
+    }
+
+    /// Has what waiting transactions will touch read into memory, where a core is free for it. On
+    /// two cores it would take from recovering what it saves when they run.
+    fn read_ahead(&self, txs: &[Arc<Tx>]) {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        if cores > 2 && !txs.is_empty() {
+            let (pipeline, txs) = (self.pipeline.clone(), txs.to_vec());
+            tokio::task::spawn_blocking(move || pipeline.prefetch(&txs));
         }
     }
 

@@ -5,7 +5,6 @@ use std::iter::Peekable;
 use std::sync::Arc;
 
 use alloy_primitives::Bytes;
-use causeway_chainspec::crash;
 use jsonrpsee::core::server::BatchResponseBuilder;
 use jsonrpsee::server::middleware::rpc::{
     Batch, BatchEntry, BatchEntryErr, Notification, Request, RpcServiceT,
@@ -49,7 +48,6 @@ impl BatchLayer {
             raws.extend(raw);
         }
         let mut answers = self.backend.submit_all(raws).await.into_iter();
-        crash::point("answer.send");
         let mut answer = |id: Id<'_>, malformed: Option<ErrorObjectOwned>| {
             if let Some(error) = malformed {
                 return MethodResponse::error(id, error);

@@ -55,8 +55,9 @@ pub(super) async fn run(node: Arc<Node>, stop: CancellationToken) -> Result<(), 
             continue;
         }
         posted = posted.filter(|posted| still_ahead(&node, posted));
-        let from =
-            posted.map_or(node.heads().borrow().safe.number, |posted| posted.last.number) + 1;
+        // Of the pipeline, which learns of it before the cursor moves: the heads lag behind both.
+        let safe = node.pipeline().snapshot().safe().number;
+        let from = posted.map_or(safe, |posted| posted.last.number) + 1;
         let Some(span) = node.span_from(from, most_bytes)? else {
             pause(&stop, interval).await;
             continue;

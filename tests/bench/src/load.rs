@@ -42,8 +42,8 @@ pub enum Transport {
 pub enum Pace {
     /// The next one as soon as the connection has room.
     Closed,
-    /// So many a second, evenly spread over the connections, whatever the server does. Latency
-    /// counts from the moment at which a request was due.
+    /// So many a second, evenly spread over the connections, whatever the server does; over HTTP.
+    /// Latency counts from the moment at which a request was due.
     Open(f64),
 }
 
@@ -126,6 +126,9 @@ impl Outcome {
 /// rejected or lost, or a server that broke.
 pub fn run(server: SocketAddr, txs: &[Signed], plan: Plan) -> eyre::Result<Outcome> {
     ensure!(!txs.is_empty(), "nothing to send");
+    // A connection that waits for a departure reads no answers meanwhile.
+    let http = matches!(plan.transport, Transport::Http { .. });
+    ensure!(http || plan.pace == Pace::Closed, "a rate can be kept over HTTP only");
     let lanes = lanes(txs, plan.connections);
     let thread = std::thread::Builder::new().name("load".into()).spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

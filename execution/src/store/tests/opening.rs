@@ -40,7 +40,7 @@ fn a_store_without_blocks_is_begun_again() {
     fs::write(folder.path().join("state.redb.new"), b"half a database").unwrap();
     filled(folder.path());
     let text = fs::read_to_string(folder.path().join("identity")).unwrap();
-    assert_eq!(text, format!("schema = 1\nidentity = {IDENTITY}\n"));
+    assert_eq!(text, format!("schema = {SCHEMA}\nidentity = {IDENTITY}\n"));
 }
 
 #[test]
@@ -131,13 +131,13 @@ fn a_newer_schema_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     filled(folder.path());
     let file = folder.path().join("identity");
-    fs::write(&file, format!("schema = 2\nidentity = {IDENTITY}\n")).unwrap();
+    fs::write(&file, format!("schema = {}\nidentity = {IDENTITY}\n", SCHEMA + 1)).unwrap();
     assert!(refused(open(folder.path())).contains("run the newer version"));
     fs::remove_file(&file).unwrap();
     let store = open(folder.path()).unwrap();
     let txn = store.db.begin_write().unwrap();
     let mut tables = tables::WriteTables::open(&txn).unwrap();
-    tables.meta.insert("schema", &2u64.to_be_bytes()[..]).unwrap();
+    tables.meta.insert("schema", &(SCHEMA + 1).to_be_bytes()[..]).unwrap();
     drop(tables);
     txn.commit().unwrap();
     drop(store);

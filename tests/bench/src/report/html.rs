@@ -28,9 +28,9 @@ pub(super) fn render(report: &Report) -> String {
 }
 
 fn render_section(out: &mut String, section: &Section) {
-    let _ = write!(
+    let _ = writeln!(
         out,
-        "<h2 id=\"{0}\">{0}</h2><p>{1}</p>\n",
+        "<h2 id=\"{0}\">{0}</h2><p>{1}</p>",
         escaped(&section.workload),
         escaped(&section.title)
     );
