@@ -3,15 +3,17 @@
 //! ```text
 //! blob     magic "CW" | version | identity prefix 4 | signature 64 | 0 | chunk
 //!          or, for each part of a span that needs several: .. | 1 | index | count | span id 16 | chunk
-//! payload  chunks in order = compression byte | compressed content
+//! payload  chunks in order = compression byte | noise length | compressed content | noise
 //! content  header | blocks | column lengths | columns                     see `span` and `columns`
 //! ```
-//! All blobs of a span lie in one DA block. A blob is dropped before its chunk is read unless a
+//! Noise is the end of the content that does not compress; without compression (0) the payload is
+//! that byte and the content. All blobs of a span lie in one DA block. A blob is dropped before its chunk is read unless a
 //! poster in force signed it. There is one content for a span: others are refused.
 //!
 //! What is read is a [`PostedSpan`]: claims against the block below the span, which derivation
 //! finds on its own chain.
 
+mod amounts;
 mod columns;
 mod compress;
 mod envelope;
@@ -159,7 +161,7 @@ pub fn write_payload(
         content.push(block)?;
     }
     let bytes = content.finish(span)?;
-    compress::compress(&bytes, options.compression, options.level)
+    compress::compress(&bytes, content.noise_bytes(), options.compression, options.level)
 }
 
 /// Reads the payload of a span as [`decode`] does once its blobs were found whole and signed.

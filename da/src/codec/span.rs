@@ -3,7 +3,8 @@
 //! ```text
 //! header   format | rules tag 4 | last header tag 4 | seal view, proof | parent tag 4 | first number
 //! blocks   count | a byte of flags each | time since the block before each | candidates each
-//! columns  a bit for each that is not empty | their lengths | their bytes in order
+//! columns  a bit for each that is not empty | their lengths | their bytes in order: rare changes,
+//!          what comes in from members, those of `columns`
 //! ```
 //! Numbers are varints, and lengths are. A proof of 65 bytes that ends in 27 or 28 and has its top
 //! bit of `s` free is a 0 and 64 bytes (EIP-2098); any other its length + 1 and its bytes. What
@@ -88,10 +89,21 @@ impl Content {
 
     /// Adds a block.
     pub(super) fn push(&mut self, block: &PostedBlock) -> Result<(), CodecError> {
+        let body = &block.body;
+        most("candidates", self.txs.count() + body.candidates.len(), MAX_CANDIDATES)?;
+        let bytes: usize = body.candidates.iter().map(|raw| raw.len()).sum();
+        most("transaction bytes", self.txs.bytes() + bytes, columns::MAX_BYTES)?;
+        self.push_head(block)?;
+        for raw in &body.candidates {
+            self.txs.push(raw, self.format == Format::Ethereum);
+        }
+        Ok(())
+    }
+
+    /// Adds a block without its candidates.
+    fn push_head(&mut self, block: &PostedBlock) -> Result<(), CodecError> {
         let PostedBlock { changes, anchors, takeover, body, .. } = block;
         most("blocks", self.flags.len() + 1, MAX_BLOCKS)?;
-        most("candidates", self.txs.count() + body.candidates.len(), MAX_CANDIDATES)?;
-
         put(&mut self.times, changes.elapsed_ms);
         put(&mut self.counts, body.candidates.len() as u64);
         let mut flags = self.push_changes(changes);
@@ -115,9 +127,6 @@ impl Content {
             }
         }
         self.flags.push(flags);
-        for raw in &body.candidates {
-            self.txs.push(raw, self.format == Format::Ethereum);
-        }
         Ok(())
     }
 
@@ -154,6 +163,11 @@ impl Content {
         header + blocks + self.columns().map(|column| column.len() + 4).sum::<usize>()
     }
 
+    /// How many bytes at the end of the content do not compress.
+    pub(super) fn noise_bytes(&self) -> usize {
+        self.txs.columns().skip(columns::COUNT - columns::NOISE).map(<[u8]>::len).sum()
+    }
+
     /// The content with the header of `span`, whose blocks were pushed.
     pub(super) fn finish(&self, span: &PostedSpan) -> Result<Vec<u8>, CodecError> {
         if self.flags.is_empty() {
@@ -161,12 +175,7 @@ impl Content {
         }
         most("seal bytes", span.seal.proof.len(), MAX_PROOF_BYTES)?;
         let mut out = Vec::with_capacity(self.size_bound(span.seal.proof.len()));
-        out.push(self.format as u8);
-        out.extend_from_slice(span.rules.as_slice());
-        out.extend_from_slice(span.last_header.as_slice());
-        put_seal(&mut out, &span.seal);
-        out.extend_from_slice(span.parent.as_slice());
-        put(&mut out, span.number);
+        self.put_header(&mut out, span);
         put(&mut out, self.flags.len() as u64);
         for each in [&self.flags, &self.times, &self.counts] {
             out.extend_from_slice(each);
@@ -181,6 +190,15 @@ impl Content {
         }
         most("bytes", out.len(), MAX_CONTENT_BYTES)?;
         Ok(out)
+    }
+
+    fn put_header(&self, out: &mut Vec<u8>, span: &PostedSpan) {
+        out.push(self.format as u8);
+        out.extend_from_slice(span.rules.as_slice());
+        out.extend_from_slice(span.last_header.as_slice());
+        put_seal(out, &span.seal);
+        out.extend_from_slice(span.parent.as_slice());
+        put(out, span.number);
     }
 }
 
@@ -248,7 +266,7 @@ fn put_rlp<T: Encodable>(out: &mut Vec<u8>, value: &T) -> usize {
     bytes.len()
 }
 
-/// Reads a content and checks that it is the one [`Content`] writes for what it says.
+/// Reads a content and refuses it unless it is the one that [`Content`] writes for what it says.
 pub(super) fn parse(content: &[u8], identity: B256) -> Result<PostedSpan, Malformed> {
     let reader = &mut Reader::new(content);
     let format = match reader.byte()? {
@@ -259,22 +277,31 @@ pub(super) fn parse(content: &[u8], identity: B256) -> Result<PostedSpan, Malfor
     let (rules, last_header) = (reader.tag()?, reader.tag()?);
     let seal = read_seal(reader)?;
     let (parent, number) = (reader.tag()?, reader.number()?);
-    let mut columns = Columns::new(reader)?;
+    let header = &content[..content.len() - reader.rest().len()];
+    let mut columns = Columns::new(reader, format)?;
     if !reader.is_empty() {
         return Err(Malformed("bytes after the last column"));
     }
+    let (flags, rare, inbound) = (columns.flags, columns.rare.rest(), columns.inbound.rest());
     let blocks = columns.blocks()?;
+    if !columns.txs.is_done() {
+        return Err(Malformed("bytes that no transaction has"));
+    }
     let span = PostedSpan { identity, rules, parent, number, blocks, seal, last_header };
     if number == 0 || span.last().is_none() {
         return Err(Malformed("number too large, or that of genesis"));
     }
-    let mut again = Content::new(format);
+    // Numbers have one form, and transactions were checked one by one. The rest is written again.
+    let (mut again, mut header_again) = (Content::new(format), Vec::new());
+    again.put_header(&mut header_again, &span);
     for block in &span.blocks {
-        again.push(block).map_err(|_| Malformed("more of something than may be"))?;
+        again.push_head(block).map_err(|_| Malformed("more of something than may be"))?;
     }
-    match again.finish(&span) {
-        Ok(bytes) if bytes == content => Ok(span),
-        _ => Err(Malformed("not the canonical encoding")),
+    let written = [&header_again, &again.flags, &again.rare, &again.inbound];
+    if written.map(Vec::as_slice) == [header, flags, rare, inbound] {
+        Ok(span)
+    } else {
+        Err(Malformed("not the canonical encoding"))
     }
 }
 
@@ -289,7 +316,7 @@ struct Columns<'a> {
 }
 
 impl<'a> Columns<'a> {
-    fn new(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
+    fn new(reader: &mut Reader<'a>, format: Format) -> Result<Self, Malformed> {
         let blocks = reader.length()?;
         if blocks == 0 || blocks > MAX_BLOCKS {
             return Err(Malformed("no blocks, or too many"));
@@ -299,9 +326,15 @@ impl<'a> Columns<'a> {
         let (times, counts) = (numbers()?, numbers()?);
         let filled = reader.number()?;
         let mut lengths = [0; OWN + columns::COUNT];
+        if filled >> lengths.len() != 0 {
+            return Err(Malformed("unknown column"));
+        }
         for (at, length) in lengths.iter_mut().enumerate() {
             if filled >> at & 1 == 1 {
                 *length = reader.length()?;
+                if *length == 0 {
+                    return Err(Malformed("empty column"));
+                }
             }
         }
         let mut all = [Reader::new(&[]); OWN + columns::COUNT];
@@ -309,8 +342,8 @@ impl<'a> Columns<'a> {
             *column = Reader::new(reader.take(length)?);
         }
         let [rare, inbound, txs @ ..] = all;
-        let txs = TxReader::new(txs);
-        if txs.count() > MAX_CANDIDATES {
+        let txs = TxReader::new(txs, format == Format::Ethereum);
+        if txs.left() > MAX_CANDIDATES {
             return Err(Malformed("too many candidates"));
         }
         Ok(Self { flags, times, counts, rare, inbound, txs })
@@ -335,7 +368,6 @@ impl<'a> Columns<'a> {
                 body,
             });
         }
-        // Bytes left in any column would not be written again: the comparison finds them.
         Ok(blocks)
     }
 
@@ -384,9 +416,21 @@ impl<'a> Columns<'a> {
                 body.inbound.push(rlp(self.inbound.take_counted()?)?);
             }
         }
-        for _ in 0..candidates {
-            body.candidates.push(self.txs.next()?);
+        let count = usize::try_from(candidates).unwrap_or(usize::MAX);
+        if count > self.txs.left() {
+            return Err(Malformed("too few candidates"));
         }
+        // All of a block's in one piece.
+        let mut bytes = Vec::with_capacity((count << 7).min(1 << 18));
+        let mut ends = Vec::with_capacity(count);
+        for _ in 0..count {
+            self.txs.next(&mut bytes)?;
+            ends.push(bytes.len());
+        }
+        bytes.shrink_to_fit();
+        let (bytes, mut start) = (Bytes::from(bytes), 0);
+        let slice = |end| bytes.slice(std::mem::replace(&mut start, end)..end);
+        body.candidates = ends.into_iter().map(slice).collect();
         Ok(body)
     }
 }

@@ -29,7 +29,7 @@ pub(super) fn put_wide(out: &mut Vec<u8>, mut value: u128) {
 }
 
 /// Reads a slice from front to back. Never allocates; every length is checked against what is left.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Reader<'a> {
     rest: &'a [u8],
 }

@@ -28,7 +28,7 @@ impl Noise {
     fn number(&mut self) -> u64 {
         u64::from_be_bytes(self.word()[..8].try_into().unwrap())
     }
-    fn signature(&mut self) -> Signature {
+    pub(super) fn signature(&mut self) -> Signature {
         let (r, s) = (self.word(), self.word());
         Signature::new(r.into(), s.into(), self.number().is_multiple_of(2))
     }
