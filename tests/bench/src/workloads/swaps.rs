@@ -59,7 +59,7 @@ fn swaps(count: usize, pairs: usize) -> eyre::Result<Swaps> {
 }
 
 pub fn run(bench: &Bench, section: &mut Section) -> eyre::Result<()> {
-    let count = bench.size.pick(1_000, 20_000);
+    let count = bench.size.pick(1_000, 8_000);
     section.title = format!("{count} swaps on Uniswap v2 by its router, on 1, 8 and 64 pairs");
     let plan = Plan::closed(Transport::Http { batch: 100 }, 16);
     let mut ours = Vec::new();

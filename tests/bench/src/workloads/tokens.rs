@@ -49,7 +49,7 @@ pub fn transfers(count: usize) -> eyre::Result<Tokens> {
 }
 
 pub fn run(bench: &Bench, section: &mut Section) -> eyre::Result<()> {
-    let count = bench.size.pick(2_000, 40_000);
+    let count = bench.size.pick(2_000, 15_000);
     section.title = format!("{count} ERC-20 transfers (OpenZeppelin) to fresh recipients");
     let Tokens { set_up, txs, expected, funded, .. } = transfers(count)?;
     let chain = Chain { funded, ..Chain::default() };

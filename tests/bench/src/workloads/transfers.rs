@@ -61,7 +61,7 @@ pub fn ws(bench: &Bench, section: &mut Section) -> eyre::Result<()> {
 }
 
 fn measure(bench: &Bench, section: &mut Section, way: &Way) -> eyre::Result<()> {
-    let count = bench.size.pick(2_000, 50_000);
+    let count = bench.size.pick(2_000, 20_000);
     let (txs, expected, senders) = transfers(count)?;
     section.title = format!(
         "{count} transfers of {} senders to fresh recipients; included, durable, and verified",
