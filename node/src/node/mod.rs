@@ -147,6 +147,8 @@ pub struct Node {
     metrics: NodeMetrics,
     /// Transactions that are in the pool, or about to be, and not yet in the durable log.
     accepting: Arc<Mutex<HashSet<B256>>>,
+    /// What transactions were checked against last.
+    checks: Mutex<Option<Arc<submit::Checks>>>,
     /// Why the process must end, once something panicked.
     failed: watch::Sender<Option<String>>,
 }
@@ -205,6 +207,7 @@ impl Node {
             dropped_blobs: AtomicU64::new(0),
             metrics: NodeMetrics::new(settings.pool),
             accepting: Arc::default(),
+            checks: Mutex::default(),
             failed: watch::Sender::default(),
             spec,
         });

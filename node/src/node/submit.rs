@@ -95,7 +95,9 @@ fn refused(error: PoolError) -> SubmitError {
 }
 
 /// The next block's environment and the newest state.
-struct Checks {
+pub(super) struct Checks {
+    /// Claim of the newest block, and now, ms.
+    at: (B256, u64),
     vm: Arc<dyn Vm>,
     env: BlockEnv,
     state: Arc<dyn StateReader>,
@@ -255,15 +257,23 @@ impl Node {
         })
     }
 
-    /// What transactions are checked against now.
-    fn checks(&self) -> Result<Checks, ExecutionError> {
+    /// What transactions are checked against now; the same for all of one millisecond.
+    fn checks(&self) -> Result<Arc<Checks>, ExecutionError> {
         let snapshot = self.pipeline.snapshot();
-        let latest = snapshot.latest().number;
+        let (latest, now_ms) = (snapshot.latest(), self.clock.now_ms());
+        let mut made = self.checks.lock();
+        if let Some(checks) = made.as_ref().filter(|made| made.at == (latest.claim, now_ms)) {
+            return Ok(checks.clone());
+        }
+        let number = latest.number;
         let state = snapshot
-            .state(latest)?
-            .ok_or_else(|| ExecutionError::Unknown(format!("state of block {latest}")))?;
-        let env = snapshot.next_env(self.clock.now_ms())?;
-        Ok(Checks { vm: self.pipeline.vm().clone(), env, state })
+            .state(number)?
+            .ok_or_else(|| ExecutionError::Unknown(format!("state of block {number}")))?;
+        let env = snapshot.next_env(now_ms)?;
+        let vm = self.pipeline.vm().clone();
+        let checks = Arc::new(Checks { at: (latest.claim, now_ms), vm, env, state });
+        *made = Some(checks.clone());
+        Ok(checks)
     }
 
     /// Checks one transaction against the next block's environment and its sender's account.
