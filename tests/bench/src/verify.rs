@@ -51,7 +51,8 @@ async fn receipts(rpc: &Rpc, txs: &[Signed], blocks: (u64, u64)) -> eyre::Result
     let mut missing: HashSet<B256> = txs.iter().map(|tx| tx.hash).collect();
     ensure!(missing.len() == txs.len(), "a transaction was made twice");
     for number in blocks.0..=blocks.1 {
-        let block = rpc.call("eth_getBlockByNumber", json!([format!("{number:#x}"), false])).await?;
+        let block =
+            rpc.call("eth_getBlockByNumber", json!([format!("{number:#x}"), false])).await?;
         let hashes: Vec<B256> = serde_json::from_value(block["transactions"].clone())
             .wrap_err_with(|| format!("block {number}"))?;
         hashes.iter().for_each(|hash| drop(missing.remove(hash)));
