@@ -38,7 +38,7 @@ impl Posted {
                         }
                     }
                     None => {
-                        posted.note_hash(keccak256(&span.seal.proof), span.number, 0, height)?
+                        posted.note_hash(keccak256(&span.seal.proof), span.number, 0, height)?;
                     }
                 }
             }

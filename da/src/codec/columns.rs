@@ -240,12 +240,12 @@ impl<'a> TxReader<'a> {
 
     fn next_fields(&mut self, kind: u8, out: &mut Vec<u8>) -> Result<(), Malformed> {
         let known = kind & !FLAGS;
-        let mut fields = Fields::default();
-        fields.kind = match known {
+        let named = match known {
             UNPROTECTED if kind & CHAIN == 0 => 0,
             0 | EIP2930 | EIP1559 | EIP7702 => known,
             _ => return Err(Malformed("unknown transaction kind")),
         };
+        let mut fields = Fields { kind: named, ..Fields::default() };
         if kind & CHAIN != 0 {
             let before = std::mem::replace(&mut self.chain_id, self.rest[CHAIN_IDS].number()?);
             if before == self.chain_id {

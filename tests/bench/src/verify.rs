@@ -55,7 +55,9 @@ async fn receipts(rpc: &Rpc, txs: &[Signed], blocks: (u64, u64)) -> eyre::Result
             rpc.call("eth_getBlockByNumber", json!([format!("{number:#x}"), false])).await?;
         let hashes: Vec<B256> = serde_json::from_value(block["transactions"].clone())
             .wrap_err_with(|| format!("block {number}"))?;
-        hashes.iter().for_each(|hash| drop(missing.remove(hash)));
+        for hash in hashes {
+            missing.remove(&hash);
+        }
     }
     ensure!(missing.is_empty(), "{} transactions are in no block", missing.len());
     let step = txs.len().div_ceil(RECEIPTS).max(1);

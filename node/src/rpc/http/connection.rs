@@ -188,7 +188,7 @@ async fn gone(io: &mut (impl AsyncRead + Unpin), input: &mut Vec<u8>) {
             return;
         }
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// A time as HTTP writes it, written once a second.

@@ -48,6 +48,9 @@ pub(super) struct Full {
         Box<dyn Fn(HttpRequest) -> BoxFuture<'static, Option<HttpResponse>> + Send + Sync>,
 }
 
+/// A `Host`, and how answers to it begin.
+type Opening = (Vec<u8>, Arc<[u8]>);
+
 /// What all connections of a server share.
 pub(super) struct Port<S> {
     /// Knows the time.
@@ -67,7 +70,7 @@ pub(super) struct Port<S> {
     /// Ends all connections that have nothing to answer.
     pub(super) stop: CancellationToken,
     /// See [`Port::opening`]; begins empty.
-    pub(super) openings: Mutex<Vec<(Vec<u8>, Arc<[u8]>)>>,
+    pub(super) openings: Mutex<Vec<Opening>>,
 }
 
 impl<S: Dispatch> Port<S> {

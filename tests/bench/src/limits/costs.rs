@@ -74,7 +74,7 @@ fn sample<T, R>(
 /// alone in pure Rust, beside it.
 pub fn recover(effort: Effort) -> eyre::Result<(Vec<f64>, Vec<f64>)> {
     let raw = Mix::FRESH.sign(1, &made::senders(20), effort.txs.min(2_000));
-    let parts: Vec<_> = raw.iter().map(|raw| signature_of(raw)).collect::<eyre::Result<_>>()?;
+    let parts: Vec<_> = raw.iter().map(signature_of).collect::<eyre::Result<_>>()?;
     let mut ours = Vec::new();
     let mut pure = Vec::new();
     let size = (1, raw.len() as u64);
