@@ -5,16 +5,13 @@ use std::iter::Peekable;
 use std::sync::Arc;
 
 use alloy_primitives::Bytes;
-use jsonrpsee::core::server::BatchResponseBuilder;
-use jsonrpsee::server::middleware::rpc::{
-    Batch, BatchEntry, BatchEntryErr, Notification, Request, RpcServiceT,
-};
+use jsonrpsee::server::middleware::rpc::{Batch, BatchEntry, Notification, Request, RpcServiceT};
 use jsonrpsee::types::{ErrorObjectOwned, Id};
 use jsonrpsee::{MethodResponse, ResponsePayload};
 
 use super::RpcConfig;
 use super::backend::Backend;
-use super::calls::Dispatch;
+use super::calls::{Answers, Dispatch, Entry};
 use super::error::{RpcError, RpcResult};
 use super::table::Args;
 use crate::metrics::{CallGuard, MethodMetrics, Outcome, RpcMetrics};
@@ -40,6 +37,9 @@ impl BatchLayer {
 
     /// Answers of some calls of [`SEND`], in their order.
     async fn send(&self, calls: Vec<Request<'_>>) -> Vec<MethodResponse> {
+        if calls.is_empty() {
+            return Vec::new();
+        }
         let (mut begun, mut raws) = (Vec::with_capacity(calls.len()), Vec::new());
         for call in calls {
             let raw = raw_of(&call);
@@ -91,8 +91,6 @@ pub(crate) struct Batches<S> {
     layer: BatchLayer,
 }
 
-type Entry<'a> = Result<BatchEntry<'a>, BatchEntryErr<'a>>;
-
 fn sends(entry: &Entry<'_>) -> bool {
     matches!(entry, Ok(BatchEntry::Call(call)) if call.method == SEND)
 }
@@ -123,39 +121,22 @@ impl<S: Dispatch> RpcServiceT for Batches<S> {
             if !batch.iter().any(sends) {
                 return inner.batch(batch).await;
             }
-            let mut answers = BatchResponseBuilder::new_with_limit(layer.response_bytes);
+            let mut answers = Answers::new(layer.response_bytes);
             let mut entries = batch.into_iter().peekable();
-            let mut notified = false;
-            loop {
+            while entries.peek().is_some() {
                 let sends: Vec<_> = std::iter::from_fn(|| next_send(&mut entries)).collect();
-                let mut answered = Vec::new();
-                if !sends.is_empty() {
-                    answered = layer.send(sends).await;
-                } else {
-                    match entries.next() {
-                        Some(Ok(BatchEntry::Call(call))) => answered.push(inner.call(call).await),
-                        Some(Ok(BatchEntry::Notification(notification))) => {
-                            notified = true;
-                            inner.notification(notification).await;
-                        }
-                        Some(Err(refused)) => {
-                            let (error, id) = refused.into_parts();
-                            answered.push(MethodResponse::error(id, error));
-                        }
-                        None => break,
-                    }
-                }
-                for answer in answered {
-                    if let Err(too_large) = answers.append(answer) {
+                for answer in layer.send(sends).await {
+                    if let Err(too_large) = answers.add(answer) {
                         return too_large;
                     }
                 }
+                if let Some(entry) = entries.next()
+                    && let Err(too_large) = answers.dispatch(&inner, entry).await
+                {
+                    return too_large;
+                }
             }
-            // Nothing is said to notifications alone; a batch of nothing is an invalid request.
-            if answers.is_empty() && notified {
-                return MethodResponse::notification();
-            }
-            MethodResponse::from_batch(answers.finish())
+            answers.finish()
         }
     }
 

@@ -85,30 +85,15 @@ impl RpcServiceT for Calls {
     }
 
     fn batch<'a>(&self, batch: Batch<'a>) -> impl Future<Output = Self::BatchResponse> + Send + 'a {
-        let (calls, most_bytes) = (self.clone(), self.most_bytes);
+        let calls = self.clone();
         async move {
-            let mut answers = BatchResponseBuilder::new_with_limit(most_bytes);
-            let mut notified = false;
+            let mut answers = Answers::new(calls.most_bytes);
             for entry in batch {
-                let answer = match entry {
-                    Ok(BatchEntry::Call(request)) => calls.call(request).await,
-                    Ok(BatchEntry::Notification(_)) => {
-                        notified = true;
-                        continue;
-                    }
-                    Err(refused) => {
-                        let (error, id) = refused.into_parts();
-                        MethodResponse::error(id, error)
-                    }
-                };
-                if let Err(too_large) = answers.append(answer) {
+                if let Err(too_large) = answers.dispatch(&calls, entry).await {
                     return too_large;
                 }
             }
-            if answers.is_empty() && notified {
-                return MethodResponse::notification();
-            }
-            MethodResponse::from_batch(answers.finish())
+            answers.finish()
         }
     }
 
@@ -117,6 +102,54 @@ impl RpcServiceT for Calls {
         _: Notification<'a>,
     ) -> impl Future<Output = Self::NotificationResponse> + Send + 'a {
         ready(MethodResponse::notification())
+    }
+}
+
+/// An entry of a batch.
+pub(crate) type Entry<'a> = Result<BatchEntry<'a>, BatchEntryErr<'a>>;
+
+/// The answers to a batch, in its order. Together they are at most so long: what does not fit any
+/// more is the `Err` of whoever adds it, and the answer to the whole batch.
+pub(crate) struct Answers {
+    built: BatchResponseBuilder,
+    notified: bool,
+}
+
+impl Answers {
+    pub(crate) fn new(most_bytes: usize) -> Self {
+        Self { built: BatchResponseBuilder::new_with_limit(most_bytes), notified: false }
+    }
+
+    /// Has one entry answered.
+    pub(crate) async fn dispatch(
+        &mut self,
+        inner: &impl Dispatch,
+        entry: Entry<'_>,
+    ) -> Result<(), MethodResponse> {
+        match entry {
+            Ok(BatchEntry::Call(request)) => self.add(inner.call(request).await),
+            Ok(BatchEntry::Notification(notification)) => {
+                self.notified = true;
+                inner.notification(notification).await;
+                Ok(())
+            }
+            Err(refused) => {
+                let (error, id) = refused.into_parts();
+                self.add(MethodResponse::error(id, error))
+            }
+        }
+    }
+
+    pub(crate) fn add(&mut self, answer: MethodResponse) -> Result<(), MethodResponse> {
+        self.built.append(answer)
+    }
+
+    /// Nothing is said to notifications alone; a batch of nothing is an invalid request.
+    pub(crate) fn finish(self) -> MethodResponse {
+        if self.built.is_empty() && self.notified {
+            return MethodResponse::notification();
+        }
+        MethodResponse::from_batch(self.built.finish())
     }
 }
 
@@ -150,7 +183,7 @@ async fn batch(dispatch: &impl Dispatch, body: &[u8], most_calls: usize) -> Meth
 }
 
 /// The entries of a batch; `None` if it is no list.
-fn entries(text: &str) -> Option<Vec<Result<BatchEntry<'_>, BatchEntryErr<'_>>>> {
+fn entries(text: &str) -> Option<Vec<Entry<'_>>> {
     // Most batches are calls and nothing else; those are read in one go.
     if let Ok(calls) = serde_json::from_str::<Vec<Request<'_>>>(text) {
         return Some(calls.into_iter().map(|call| Ok(BatchEntry::Call(call))).collect());
@@ -159,7 +192,7 @@ fn entries(text: &str) -> Option<Vec<Result<BatchEntry<'_>, BatchEntryErr<'_>>>>
     Some(entries.into_iter().map(|raw| entry(raw.get())).collect())
 }
 
-fn entry(text: &str) -> Result<BatchEntry<'_>, BatchEntryErr<'_>> {
+fn entry(text: &str) -> Entry<'_> {
     if let Ok(request) = serde_json::from_str(text) {
         return Ok(BatchEntry::Call(request));
     }

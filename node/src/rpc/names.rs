@@ -11,6 +11,7 @@ use jsonrpsee::server::middleware::rpc::{
 };
 use jsonrpsee::types::{ErrorCode, ErrorObjectOwned};
 
+use super::calls::Dispatch;
 use crate::metrics::{MethodMetrics, Outcome};
 
 /// Code of a method or namespace that is not there.
@@ -72,17 +73,7 @@ pub(crate) struct Names<S> {
     names: NamesLayer,
 }
 
-impl<S> RpcServiceT for Names<S>
-where
-    S: RpcServiceT<
-            MethodResponse = MethodResponse,
-            BatchResponse = MethodResponse,
-            NotificationResponse = MethodResponse,
-        > + Send
-        + Sync
-        + Clone
-        + 'static,
-{
+impl<S: Dispatch> RpcServiceT for Names<S> {
     type MethodResponse = MethodResponse;
     type NotificationResponse = MethodResponse;
     type BatchResponse = MethodResponse;

@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::future::Either;
+use jsonrpsee::MethodResponse;
 use jsonrpsee::server::middleware::rpc::{Batch, BatchEntry, Notification, Request, RpcServiceT};
 use jsonrpsee::types::{ErrorObjectOwned, Id, Params};
-use jsonrpsee::{BatchResponseBuilder, MethodResponse};
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::{timeout, timeout_at};
 
-use super::calls::Dispatch;
+use super::calls::{Answers, Dispatch, Entry};
 use super::error::RpcError;
 use super::table::Api;
 
@@ -186,7 +186,7 @@ impl<S: Dispatch> RpcServiceT for Workers<S> {
     }
 
     fn batch<'a>(&self, batch: Batch<'a>) -> impl Future<Output = Self::BatchResponse> + Send + 'a {
-        let long = |entry: &Result<BatchEntry<'_>, _>| match entry {
+        let long = |entry: &Entry<'_>| match entry {
             Ok(BatchEntry::Call(request)) => self.layer.works.contains_key(&*request.method),
             _ => false,
         };
@@ -195,7 +195,7 @@ impl<S: Dispatch> RpcServiceT for Workers<S> {
         }
         let (inner, layer) = (self.inner.clone(), self.layer.clone());
         Either::Right(async move {
-            let mut answers = BatchResponseBuilder::new_with_limit(layer.most_bytes);
+            let mut answers = Answers::new(layer.most_bytes);
             let mut waiting = VecDeque::new();
             for entry in batch.into_iter().map(Some).chain([None]) {
                 if let Some(Ok(BatchEntry::Call(request))) = &entry
@@ -204,22 +204,18 @@ impl<S: Dispatch> RpcServiceT for Workers<S> {
                     waiting.push_back(call);
                     continue;
                 }
-                let mut ready = run(&layer.api, take(&mut waiting), layer.most_bytes).await;
-                match entry {
-                    Some(Ok(BatchEntry::Call(request))) => ready.push(inner.call(request).await),
-                    Some(Err(refused)) => {
-                        let (error, id) = refused.into_parts();
-                        ready.push(MethodResponse::error(id, error));
-                    }
-                    Some(Ok(BatchEntry::Notification(_))) | None => {}
-                }
-                for answer in ready {
-                    if let Err(too_large) = answers.append(answer) {
+                for answer in run(&layer.api, take(&mut waiting), layer.most_bytes).await {
+                    if let Err(too_large) = answers.add(answer) {
                         return too_large;
                     }
                 }
+                if let Some(entry) = entry
+                    && let Err(too_large) = answers.dispatch(&inner, entry).await
+                {
+                    return too_large;
+                }
             }
-            MethodResponse::from_batch(answers.finish())
+            answers.finish()
         })
     }
 
