@@ -1,5 +1,6 @@
 //! Wiring, and what people touch: the node, its command line and its JSON-RPC.
 
+mod bounded;
 pub mod cli;
 pub mod clock;
 pub mod config;

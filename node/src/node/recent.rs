@@ -1,7 +1,6 @@
 //! Blocks that were read lately, decoded: most questions are about few blocks, and a block with a
 //! thousand transactions takes longer to decode than to answer from.
 
-use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use alloy_consensus::Header;
@@ -9,42 +8,19 @@ use alloy_primitives::{Address, B256, U256};
 use causeway_chainspec::{Block, BlockEnv, BlockId, StateReader};
 use causeway_execution::ExecutionError;
 use causeway_execution::pipeline::{Proof, Snapshot};
-use parking_lot::Mutex;
 
+use crate::bounded::Bounded;
 use crate::rpc::backend::ChainReader;
 
 /// Most bytes of decoded blocks, about.
 const MOST_BYTES: usize = 32 << 20;
 
-/// Decoded blocks by header hash; the ones that came first go first.
-#[derive(Default)]
-pub(super) struct Recent(Mutex<Kept>);
+/// Decoded blocks by header hash.
+pub(super) struct Recent(Bounded<Arc<Block>>);
 
-#[derive(Default)]
-struct Kept {
-    blocks: HashMap<B256, Arc<Block>>,
-    order: VecDeque<(B256, usize)>,
-    bytes: usize,
-}
-
-impl Recent {
-    fn get(&self, hash: B256) -> Option<Arc<Block>> {
-        self.0.lock().blocks.get(&hash).cloned()
-    }
-
-    fn keep(&self, block: &Arc<Block>) {
-        let bytes = size(block);
-        let mut kept = self.0.lock();
-        if bytes > MOST_BYTES || kept.blocks.insert(block.hash, block.clone()).is_some() {
-            return;
-        }
-        kept.order.push_back((block.hash, bytes));
-        kept.bytes += bytes;
-        while kept.bytes > MOST_BYTES {
-            let Some((oldest, bytes)) = kept.order.pop_front() else { return };
-            kept.blocks.remove(&oldest);
-            kept.bytes -= bytes;
-        }
+impl Default for Recent {
+    fn default() -> Self {
+        Self(Bounded::new(MOST_BYTES))
     }
 }
 
@@ -77,12 +53,11 @@ impl ChainReader for Reader {
 
     fn block(&self, number: u64) -> Result<Option<Arc<Block>>, ExecutionError> {
         let Some(id) = self.snapshot.id(number)? else { return Ok(None) };
-        if let Some(block) = self.recent.get(id.hash) {
+        if let Some(block) = self.recent.0.get(id.hash) {
             return Ok(Some(block));
         }
         let block = self.snapshot.block(number)?;
-        block.iter().for_each(|block| self.recent.keep(block));
-        Ok(block)
+        Ok(block.map(|block| self.recent.0.keep(block.hash, block.clone(), size(&block))))
     }
 
     fn header(&self, number: u64) -> Result<Option<Header>, ExecutionError> {

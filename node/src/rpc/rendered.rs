@@ -1,17 +1,15 @@
 //! Logs as they stand in answers: those who ask, ask for the same few blocks, and writing a log as
 //! JSON costs ten times what finding it does.
 
-use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, OnceLock};
 
-use alloy_primitives::B256;
 use alloy_rpc_types_eth::Log;
 use causeway_chainspec::Block;
-use parking_lot::Mutex;
 use serde::{Serialize, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::error::{RpcError, RpcResult};
+use crate::bounded::Bounded;
 
 /// Most bytes of text, about.
 const MOST_BYTES: usize = 32 << 20;
@@ -44,38 +42,24 @@ impl BlockLogs {
     }
 }
 
-/// Texts of logs by header hash; the blocks that came first go first.
-#[derive(Default)]
-pub(crate) struct Rendered(Mutex<Kept>);
+/// Texts of logs by header hash.
+pub(crate) struct Rendered(Bounded<BlockLogs>);
 
-#[derive(Default)]
-struct Kept {
-    blocks: HashMap<B256, BlockLogs>,
-    order: VecDeque<(B256, usize)>,
-    bytes: usize,
+impl Default for Rendered {
+    fn default() -> Self {
+        Self(Bounded::new(MOST_BYTES))
+    }
 }
 
 impl Rendered {
     /// Those of a block.
     pub(crate) fn logs_of(&self, block: &Block) -> BlockLogs {
-        let mut kept = self.0.lock();
-        if let Some(logs) = kept.blocks.get(&block.hash) {
-            return logs.clone();
+        if let Some(logs) = self.0.get(block.hash) {
+            return logs;
         }
         let sizes = block.receipts.iter().flat_map(|receipt| &receipt.logs);
         let sizes: Vec<usize> = sizes.map(|log| LOG_BYTES + 2 * log.data.data.len()).collect();
         let logs = BlockLogs(sizes.iter().map(|_| OnceLock::new()).collect());
-        let bytes = sizes.iter().sum();
-        if bytes <= MOST_BYTES {
-            kept.blocks.insert(block.hash, logs.clone());
-            kept.order.push_back((block.hash, bytes));
-            kept.bytes += bytes;
-        }
-        while kept.bytes > MOST_BYTES {
-            let Some((oldest, bytes)) = kept.order.pop_front() else { break };
-            kept.blocks.remove(&oldest);
-            kept.bytes -= bytes;
-        }
-        logs
+        self.0.keep(block.hash, logs, sizes.iter().sum())
     }
 }
