@@ -147,6 +147,8 @@ pub struct Node {
     metrics: NodeMetrics,
     /// Transactions that are in the pool, or about to be, and not yet in the durable log.
     accepting: Arc<Mutex<HashSet<B256>>>,
+    /// Whether there are cores to spare for what waiting transactions will touch.
+    reads_ahead: bool,
     /// What transactions were checked against last.
     checks: Mutex<Option<Arc<submit::Checks>>>,
     /// Why the process must end, once something panicked.
@@ -207,6 +209,8 @@ impl Node {
             dropped_blobs: AtomicU64::new(0),
             metrics: NodeMetrics::new(settings.pool),
             accepting: Arc::default(),
+            // Asked once: the answer lies in files of the kernel.
+            reads_ahead: std::thread::available_parallelism().map_or(1, usize::from) > 2,
             checks: Mutex::default(),
             failed: watch::Sender::default(),
             spec,

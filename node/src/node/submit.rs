@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use super::{Node, NodeError};
 use crate::config::Role;
-use crate::rpc::backend::SubmitError;
+use crate::rpc::backend::{Backend, SubmitError};
 
 /// How long the sequencer may take to answer a forwarded transaction.
 const FORWARD_TIMEOUT: Duration = Duration::from_secs(3);
@@ -142,8 +142,7 @@ impl Node {
 
     /// [`Node::submit_all`] of one.
     pub async fn submit(&self, raw: Bytes) -> Result<B256, SubmitError> {
-        let mut answers = self.submit_all(vec![raw]).await;
-        answers.pop().unwrap_or_else(|| Err(SubmitError::Failed("it got no answer".into())))
+        Backend::submit(self, raw).await
     }
 
     async fn accept(&self, raws: Vec<Bytes>) -> Vec<Result<B256, SubmitError>> {
@@ -180,8 +179,7 @@ impl Node {
     /// Has what waiting transactions will touch read into memory, where a core is free for it. On
     /// two cores it would take from recovering what it saves when they run.
     fn read_ahead(&self, txs: &[Arc<Tx>]) {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        if cores > 2 && !txs.is_empty() {
+        if self.reads_ahead && !txs.is_empty() {
             let (pipeline, txs) = (self.pipeline.clone(), txs.to_vec());
             tokio::task::spawn_blocking(move || pipeline.prefetch(&txs));
         }
