@@ -7,16 +7,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use alloy_primitives::{Address, B256, Bytes, U256};
-use alloy_trie::Nibbles;
 use causeway_chainspec::spec::presets::{Keys, devnet_chain};
 use causeway_chainspec::spec::{Inputs, parse};
 use causeway_chainspec::{
-    Account, AccountDiff, BlockBody, BlockPlan, ChainSpec, Claim, Span, SpanBlock, StateDiff,
-    StateError, Tip, Tx,
+    Account, AccountDiff, BlockBody, BlockPlan, ChainSpec, Claim, Span, SpanBlock, StateDiff, Tip,
+    Tx,
 };
 use causeway_da::DaBlock;
 use causeway_da::codec::{self, EncodeOptions, ReadContext};
-use causeway_execution::trie::{self, TrieDiff, TrieReader};
+use causeway_execution::overlay::{Empty, TrieOver};
+use causeway_execution::trie;
 use causeway_execution::{Pipeline, PipelineConfig, Stop};
 use causeway_tests::keys;
 use causeway_tests::txs::{Draft, Form};
@@ -107,20 +107,6 @@ fn execute(c: &mut Criterion) {
     group.finish();
 }
 
-/// A trie in memory.
-#[derive(Default)]
-struct Nodes(TrieDiff);
-
-impl TrieReader for Nodes {
-    fn account_node(&self, path: &Nibbles) -> Result<Option<Bytes>, StateError> {
-        Ok(self.0.accounts.get(path).cloned().flatten())
-    }
-
-    fn storage_node(&self, account: B256, path: &Nibbles) -> Result<Option<Bytes>, StateError> {
-        Ok(self.0.storages.get(&account).and_then(|found| found.nodes.get(path).cloned().flatten()))
-    }
-}
-
 fn balances(range: std::ops::Range<u64>, wei: u64) -> StateDiff {
     let account = Some(Account::new(1, U256::from(wei), None));
     let diff = AccountDiff { account, ..AccountDiff::default() };
@@ -131,9 +117,9 @@ fn balances(range: std::ops::Range<u64>, wei: u64) -> StateDiff {
 fn root(c: &mut Criterion) {
     let mut group = c.benchmark_group("root");
     for accounts in [10_000, 100_000] {
-        let (_, nodes) = trie::state_root(&Nodes::default(), &balances(0..accounts, 1))
-            .expect("memory does not fail");
-        let nodes = Nodes(nodes);
+        let (_, nodes) =
+            trie::state_root(&Empty, &balances(0..accounts, 1)).expect("memory does not fail");
+        let nodes = TrieOver { diff: &nodes, below: &Empty };
         let touched = balances(0..2_000, 2);
         group.throughput(Throughput::Elements(2_000));
         group.bench_function(format!("2000_of_{accounts}"), |b| {

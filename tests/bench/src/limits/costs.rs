@@ -11,11 +11,11 @@ use alloy_consensus::{Receipt, ReceiptEnvelope};
 use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_signer::k256::ecdsa::{RecoveryId, VerifyingKey};
-use alloy_trie::Nibbles;
 use alloy_trie::root::ordered_trie_root_with_encoder;
-use causeway_chainspec::{Account, AccountDiff, ChainSpec, StateDiff, StateError, Tx, TxEnvelope};
+use causeway_chainspec::{Account, AccountDiff, ChainSpec, StateDiff, Tx, TxEnvelope};
 use causeway_execution::genesis;
-use causeway_execution::trie::{self, TrieDiff, TrieReader};
+use causeway_execution::overlay::{Empty, TrieOver};
+use causeway_execution::trie;
 use causeway_tests::txs::Rng;
 use eyre::{bail, ensure};
 use redb::{Database, TableDefinition};
@@ -178,20 +178,6 @@ pub fn roots(effort: Effort) -> eyre::Result<Vec<f64>> {
     )
 }
 
-/// A trie in memory.
-#[derive(Default)]
-struct Nodes(TrieDiff);
-
-impl TrieReader for Nodes {
-    fn account_node(&self, path: &Nibbles) -> Result<Option<Bytes>, StateError> {
-        Ok(self.0.accounts.get(path).cloned().flatten())
-    }
-
-    fn storage_node(&self, account: B256, path: &Nibbles) -> Result<Option<Bytes>, StateError> {
-        Ok(self.0.storages.get(&account).and_then(|found| found.nodes.get(path).cloned().flatten()))
-    }
-}
-
 fn balances(range: std::ops::Range<u64>, wei: u64) -> StateDiff {
     let account = Some(Account::new(1, U256::from(wei), None));
     let diff = AccountDiff { account, ..AccountDiff::default() };
@@ -204,8 +190,8 @@ fn balances(range: std::ops::Range<u64>, wei: u64) -> StateDiff {
 /// node's own trie code over nodes in memory, 2,000 touched. (Rebuilding from sorted leaves, as
 /// public hash builders do, costs the whole state, and is no limit of an update.)
 pub fn trie_update(effort: Effort) -> eyre::Result<Vec<f64>> {
-    let (_, nodes) = trie::state_root(&Nodes::default(), &balances(0..effort.accounts, 1))?;
-    let nodes = Nodes(nodes);
+    let (_, nodes) = trie::state_root(&Empty, &balances(0..effort.accounts, 1))?;
+    let nodes = TrieOver { diff: &nodes, below: &Empty };
     let touched = balances(0..2_000.min(effort.accounts), 2);
     // Hashing is shared by threads.
     let items = touched.accounts.len() as u64;
