@@ -9,7 +9,7 @@ use causeway_chainspec::fees::FeeState;
 use causeway_chainspec::mailbox::FEE_VAULT;
 pub use causeway_chainspec::plan::{SUPPLY_SLOT, SYSTEM_ACCOUNT};
 use causeway_chainspec::{
-    BlockEnv, BlockId, BlockPlan, CallOutcome, ChainSpec, Closed, Message, StateDiff, StateError,
+    BlockEnv, BlockPlan, CallOutcome, ChainSpec, Closed, Message, StateDiff, StateError,
     StateReader, SystemBlock, SystemCall, SystemModule, SystemState, Tx,
 };
 use op_alloy_consensus::TxDeposit;
@@ -71,17 +71,17 @@ pub struct Opened {
     moved: (U256, U256),
 }
 
-/// Writes the ring buffers and asks each module, in order, for its calls.
+/// Writes the ring buffer of EIP-4788 and asks each module, in order, for its calls. That of
+/// EIP-2935 is written at the end, see [`remember_parent`].
 pub fn open(
     modules: &[Arc<dyn SystemModule>],
-    parent: BlockId,
     state: &dyn StateReader,
     env: &BlockEnv,
     plan: &BlockPlan,
 ) -> Result<Opened, ExecutionError> {
     let mut opened = Opened::default();
     let mut system = SystemState::new(state, &mut opened.diff);
-    write_rings(&mut system, parent, plan)?;
+    write_beacon_ring(&mut system, plan)?;
     for module in modules {
         let block = module.open(&mut system, env, plan)?;
         let calls = block.calls();
@@ -95,15 +95,27 @@ pub fn open(
     Ok(opened)
 }
 
-/// What the system contracts of EIP-2935 and EIP-4788 would store, written natively so that it
-/// is there on every VM.
-fn write_rings(
-    system: &mut SystemState<'_>,
-    parent: BlockId,
-    plan: &BlockPlan,
+/// Slot of the EIP-2935 contract that holds the hash of a block.
+pub fn history_slot(number: u64) -> U256 {
+    U256::from(number % HISTORY_SERVE_WINDOW as u64)
+}
+
+/// What the system contract of EIP-2935 stores when a block begins: the parent's hash. Written
+/// natively, so that it is there on every VM, and when the block has ended: a parent's hash may come
+/// late. Who runs a block shows it the slot as if it had been written before.
+pub fn remember_parent(
+    number: u64,
+    hash: B256,
+    state: &dyn StateReader,
+    diff: &mut StateDiff,
 ) -> Result<(), StateError> {
-    let at = U256::from(parent.number % HISTORY_SERVE_WINDOW as u64);
-    system.set_slot(HISTORY_STORAGE_ADDRESS, at, parent.hash.into())?;
+    let at = history_slot(number);
+    SystemState::new(state, diff).set_slot(HISTORY_STORAGE_ADDRESS, at, hash.into())
+}
+
+/// What the system contract of EIP-4788 would store, written natively so that it is there on every
+/// VM.
+fn write_beacon_ring(system: &mut SystemState<'_>, plan: &BlockPlan) -> Result<(), StateError> {
     let seconds = plan.claim.time_ms / 1000;
     let root = plan.claim.origin.map_or(B256::ZERO, |origin| origin.hash);
     let at = seconds % BEACON_ROOTS_WINDOW;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use alloy_primitives::B256;
 use causeway_chainspec::{Block, BlockPlan, Seal, crash};
 
 use super::Pipeline;
@@ -17,17 +18,16 @@ impl Pipeline {
         &self,
         plans: Vec<(BlockPlan, Option<Seal>)>,
     ) -> Result<Vec<Arc<Block>>, ExecutionError> {
-        let mut executed = Vec::with_capacity(plans.len());
-        for (plan, seal) in plans {
-            executed.push((self.execute(plan)?, seal));
-        }
+        let (plans, seals): (Vec<_>, Vec<_>) = plans.into_iter().unzip();
+        let claims: Vec<B256> = plans.iter().map(|plan| plan.claim.hash()).collect();
+        self.execute_all(plans)?;
         let _writer = self.writer.lock();
         self.core.healthy()?;
         let mut newest = self.core.picture().heads.latest;
-        let mut layers = Vec::with_capacity(executed.len());
-        for (block, seal) in &executed {
-            let unknown = || ExecutionError::Unknown(format!("block {}", block.claim_hash));
-            let layer = self.core.executed(block.claim_hash).ok_or_else(unknown)?;
+        let mut layers = Vec::with_capacity(claims.len());
+        for (claim, seal) in claims.into_iter().zip(seals) {
+            let unknown = || ExecutionError::Unknown(format!("block {claim}"));
+            let layer = self.core.executed(claim).ok_or_else(unknown)?;
             if layer.parent() != newest.claim {
                 return Err(ExecutionError::Unknown(format!(
                     "parent {}: block {} is the newest",
@@ -36,7 +36,7 @@ impl Pipeline {
                 )));
             }
             newest = layer.id();
-            layers.push((layer, seal.clone()));
+            layers.push((layer, seal));
         }
         let _timer = self.core.rules.metrics.commit.timer();
         crash::point("adopt.before");
@@ -50,9 +50,11 @@ impl Pipeline {
             self.core.log.sync(*end)?;
         }
         crash::point("adopt.durable");
+        let mut blocks = Vec::with_capacity(layers.len());
         for ((layer, seal), end) in layers.into_iter().zip(ends) {
+            blocks.push(layer.executed.block.clone());
             self.apply_block(layer, seal, end)?;
         }
-        Ok(executed.into_iter().map(|(block, _)| block).collect())
+        Ok(blocks)
     }
 }

@@ -1,7 +1,7 @@
 //! Plan to executed block: run the transactions, close the block, hash it.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use alloy_consensus::Transaction;
 use alloy_consensus::Typed2718;
@@ -14,6 +14,7 @@ use causeway_chainspec::{
     SystemModule, Tx, TxEnvelope, TxError,
 };
 
+use super::ahead::{Ground, LateHash};
 use crate::metrics::Metrics;
 use crate::overlay::{Empty, Layer, Overlay, StateOver, TrieOver};
 use crate::store::ExecutedBlock;
@@ -36,10 +37,18 @@ impl From<VmError> for ExecutionError {
     }
 }
 
-/// What a block is executed on.
+/// A parent that is hashed: what its child is executed and hashed on.
 pub(super) struct Parent {
     pub(super) id: BlockId,
     pub(super) state: Overlay,
+}
+
+impl Parent {
+    /// What a child runs on.
+    pub(super) fn ground(&self) -> Ground<'_> {
+        let BlockId { number, claim, hash } = self.id;
+        Ground { number, claim, hash: LateHash::known(hash), state: &self.state }
+    }
 }
 
 /// The rules of one chain: everything execution needs besides a parent and a plan.
@@ -60,7 +69,7 @@ pub(super) struct Run {
     pub(super) included: Vec<usize>,
     /// Index into the plan's candidates of each that was left out, and why.
     pub(super) skipped: Vec<(usize, SkipReason)>,
-    pub(super) diff: StateDiff,
+    pub(super) diff: Arc<StateDiff>,
     outbox: Vec<LaneItem>,
     gas_used: u64,
     commitment: B256,
@@ -71,7 +80,7 @@ impl Run {
     /// Transactions and receipts are compared by the caller.
     pub(super) fn agrees(&self, executed: &ExecutedBlock) -> bool {
         let block = &executed.block;
-        *executed.diff == self.diff
+        executed.diff == self.diff
             && block.outbox == self.outbox
             && block.skipped.iter().map(|(_, why)| why).eq(self.skipped.iter().map(|(_, why)| why))
             && block.header.gas_used == self.gas_used
@@ -112,19 +121,19 @@ impl Rules {
     /// Runs a plan on its parent's state. Reads nothing else, so that equal plans give equal runs.
     pub(super) fn run(
         &self,
-        parent: &Parent,
+        ground: &Ground<'_>,
         plan: &BlockPlan,
         stop: &Stop,
     ) -> Result<Run, ExecutionError> {
         let claim = &plan.claim;
-        if claim.number != parent.id.number + 1 || claim.parent != parent.id.claim {
+        if claim.number != ground.number + 1 || claim.parent != ground.claim {
             let number = claim.number;
             return Err(ExecutionError::Broken(format!("plan {number} is not on its parent")));
         }
-        let state = &parent.state;
+        let state = ground;
         let mut env =
             system::env(&self.spec, state, claim.number, claim.time_ms, claim.mix_hash())?;
-        let opened = system::open(&self.modules, parent.id, state, &env, plan)?;
+        let opened = system::open(&self.modules, state, &env, plan)?;
         make_room(self.vm.as_ref(), &mut env, plan, &opened.calls);
         let mut admitted = self.admit(plan, &env);
         let calls = opened.calls.len();
@@ -161,13 +170,14 @@ impl Rules {
             burnt: output.burnt,
         };
         let closed = system::close(&self.spec, state, closing, &mut diff)?;
+        system::remember_parent(ground.number, ground.hash.wait()?, state, &mut diff)?;
         Ok(Run {
             env,
             txs: included_txs,
             receipts: output.receipts,
             included,
             skipped,
-            diff,
+            diff: Arc::new(diff),
             outbox: closed.outbox,
             gas_used: output.gas_used,
             commitment: closed.commitment,
@@ -225,21 +235,41 @@ impl Rules {
         parent: &Parent,
         plan: BlockPlan,
     ) -> Result<Layer, ExecutionError> {
-        if !roots_match(&plan) {
+        let started = Instant::now();
+        let run = self.follow(&parent.ground(), &plan)?;
+        self.seal_followed(parent, plan, run, started.elapsed())
+    }
+
+    /// Runs a plan whose claim is final.
+    pub(super) fn follow(
+        &self,
+        ground: &Ground<'_>,
+        plan: &BlockPlan,
+    ) -> Result<Run, ExecutionError> {
+        if !roots_match(plan) {
             let number = plan.claim.number;
             return Err(ExecutionError::Broken(format!("claim {number} is of another body")));
         }
-        let start = Instant::now();
-        let run = self.metrics.execute_follow.time(|| self.run(parent, &plan, &Stop::never()))?;
-        let ran = start.elapsed();
+        self.metrics.execute_follow.time(|| self.run(ground, plan, &Stop::never()))
+    }
+
+    /// Hashes what [`Rules::follow`] gave, which took so long.
+    pub(super) fn seal_followed(
+        &self,
+        parent: &Parent,
+        plan: BlockPlan,
+        run: Run,
+        took: Duration,
+    ) -> Result<Layer, ExecutionError> {
+        let started = Instant::now();
         let layer = self.seal(parent, plan, run)?;
         let block = &layer.executed.block;
         tracing::debug!(
             number = block.header.number,
             txs = block.txs.len(),
             gas = block.header.gas_used,
-            run_us = ran.as_micros() as u64,
-            hash_us = (start.elapsed() - ran).as_micros() as u64,
+            run_us = took.as_micros() as u64,
+            hash_us = started.elapsed().as_micros() as u64,
             "executed"
         );
         Ok(layer)
@@ -254,7 +284,7 @@ impl Rules {
             receipts: vec![],
             included: vec![],
             skipped: vec![],
-            diff,
+            diff: Arc::new(diff),
             outbox: closed.outbox,
             gas_used: 0,
             commitment: closed.commitment,
@@ -298,7 +328,7 @@ fn hash_block(
     Ok(Layer::new(ExecutedBlock {
         block: Arc::new(block),
         seal: None,
-        diff: Arc::new(run.diff),
+        diff: run.diff,
         trie: Arc::new(trie),
     }))
 }

@@ -1,6 +1,7 @@
 //! The only state transition: plan to executed block, committed in the log's order.
 
 mod adopt;
+mod ahead;
 mod build;
 mod execute;
 mod journal;

@@ -27,10 +27,6 @@ fn env_of(plan: &BlockPlan) -> BlockEnv {
     BlockEnv { time_ms: plan.claim.time_ms, ..genesis::env(&spec("ledger")) }
 }
 
-fn parent(number: u64) -> BlockId {
-    BlockId { number, claim: B256::repeat_byte(1), hash: B256::repeat_byte(2) }
-}
-
 fn closing(plan: &BlockPlan, opened: Opened) -> Closing<'_> {
     let (minted, burnt) = (U256::ZERO, U256::ZERO);
     Closing { plan, opened, outcomes: &[], emitted: &[], gas_used: 0, bytes: 0, minted, burnt }
@@ -85,7 +81,8 @@ fn rings_hold_parent_hash_and_origin() {
     let below = genesis_state();
     let state = StateOver { diff: &below, below: &Empty };
     let plan = plan(8192 + 5, 9_000_123);
-    let opened = open(&[], parent(8192 + 4), &state, &env_of(&plan), &plan).unwrap();
+    let mut opened = open(&[], &state, &env_of(&plan), &plan).unwrap();
+    remember_parent(8192 + 4, B256::repeat_byte(2), &state, &mut opened.diff).unwrap();
     let ring = &opened.diff.accounts[&HISTORY_STORAGE_ADDRESS].storage;
     // (8196 - 0) % 8191 = 5: the parent's number, not the block's own.
     assert_eq!(ring, &BTreeMap::from([(U256::from(5), B256::repeat_byte(2).into())]));
@@ -101,11 +98,11 @@ fn calls_become_deposits_with_distinct_stable_hashes() {
     let state = StateOver { diff: &below, below: &Empty };
     let modules: [Arc<dyn SystemModule>; 2] = [Arc::new(Minter(1)), Arc::new(Minter(2))];
     let plan = plan(1, 1_000);
-    let opened = open(&modules, parent(0), &state, &env_of(&plan), &plan).unwrap();
+    let opened = open(&modules, &state, &env_of(&plan), &plan).unwrap();
     assert_eq!(opened.calls.len(), 3);
     assert!(opened.calls.iter().all(|tx| tx.is_deposit()));
     assert_ne!(opened.calls[1].hash, opened.calls[2].hash);
-    let again = open(&modules, parent(0), &state, &env_of(&plan), &plan).unwrap();
+    let again = open(&modules, &state, &env_of(&plan), &plan).unwrap();
     assert_eq!(again.calls, opened.calls);
 
     let outcome = |gas_used| CallOutcome { success: true, gas_used, output: Bytes::new() };
@@ -127,7 +124,7 @@ fn fees_move_with_time_and_gas_and_the_next_block_sees_them() {
     let plan = plan(1, spec.genesis.time_ms + 1_000);
     {
         let state = StateOver { diff: &below, below: &Empty };
-        let opened = open(&[], parent(0), &state, &env_of(&plan), &plan).unwrap();
+        let opened = open(&[], &state, &env_of(&plan), &plan).unwrap();
         let mut diff = opened.diff.clone();
         let closing = Closing { gas_used: 50_000_000, bytes: 1_000, ..closing(&plan, opened) };
         close(&spec, &state, closing, &mut diff).unwrap();
@@ -151,14 +148,14 @@ fn wei_out_of_nothing_stop_the_node() {
     let below = genesis_state();
     let state = StateOver { diff: &below, below: &Empty };
     let plan = plan(1, spec.genesis.time_ms + 1);
-    let opened = open(&[], parent(0), &state, &env_of(&plan), &plan).unwrap();
+    let opened = open(&[], &state, &env_of(&plan), &plan).unwrap();
     let mut diff = opened.diff.clone();
     let rich = Account { balance: U256::from(7), ..Default::default() };
     let made = AccountDiff { account: Some(rich), ..Default::default() };
     diff.accounts.insert(Address::repeat_byte(0x77), made);
     let error = close(&spec, &state, closing(&plan, opened), &mut diff.clone());
     assert!(matches!(error, Err(ExecutionError::Broken(_))), "{error:?}");
-    let opened = open(&[], parent(0), &state, &env_of(&plan), &plan).unwrap();
+    let opened = open(&[], &state, &env_of(&plan), &plan).unwrap();
     let minted = Closing { minted: U256::from(7), ..closing(&plan, opened) };
     close(&spec, &state, minted, &mut diff).unwrap();
     let after = StateOver { diff: &diff, below: &state };

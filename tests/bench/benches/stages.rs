@@ -1,4 +1,4 @@
-//! What each stage of a block costs: recover, execute, root, commit, codec. Every group gives its
+//! What each stage of a block costs: recover, execute, follow, root, commit, codec. Every group gives its
 //! throughput in transactions or accounts, so that a stage compares with the next.
 
 use std::collections::BTreeMap;
@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use alloy_primitives::{Address, B256, Bytes, U256};
 use causeway_chainspec::spec::presets::{Keys, devnet_chain};
+use causeway_chainspec::plan::Candidate;
 use causeway_chainspec::spec::{Inputs, parse};
 use causeway_chainspec::{
     Account, AccountDiff, BlockBody, BlockPlan, ChainSpec, Claim, Span, SpanBlock, StateDiff, Tip,
@@ -26,6 +27,8 @@ use tempfile::TempDir;
 
 /// Transactions of the block that is executed and committed.
 const TXS: u64 = 1_000;
+/// Blocks that are executed one after the other.
+const FOLLOWED: u64 = 16;
 
 fn spec(vm: &str) -> Arc<ChainSpec> {
     let text = devnet_chain("bench", 901, vm, Keys::DEV, GENESIS_MS);
@@ -78,6 +81,32 @@ fn plan(pipeline: &Pipeline) -> BlockPlan {
     BlockPlan::new(claim, body, Vec::new(), &|_| None)
 }
 
+/// Plans of blocks that follow each other, each of as many transfers, senders recovered.
+fn line(pipeline: &Pipeline) -> Vec<BlockPlan> {
+    let raw = transfers(FOLLOWED * TXS);
+    let txs: Vec<_> =
+        raw.into_iter().map(|raw| Arc::new(Tx::decode(raw).expect("a transaction"))).collect();
+    let mut plans = vec![plan(pipeline)];
+    for txs in txs.chunks(TXS as usize).skip(1) {
+        let parent = &plans.last().expect("the first one").claim;
+        let body = BlockBody {
+            inbound: Vec::new(),
+            candidates: txs.iter().map(|tx| tx.raw.clone()).collect(),
+        };
+        let claim = Claim {
+            number: parent.number + 1,
+            parent: parent.hash(),
+            time_ms: parent.time_ms + 1000,
+            inbound_root: body.inbound_root(),
+            candidates_root: body.candidates_root(),
+            ..parent.clone()
+        };
+        let candidates = txs.iter().cloned().map(Candidate::Tx).collect();
+        plans.push(BlockPlan { claim, body, forced: Vec::new(), candidates });
+    }
+    plans
+}
+
 fn recover(c: &mut Criterion) {
     let raw = transfers(TXS);
     let mut group = c.benchmark_group("recover");
@@ -104,6 +133,44 @@ fn execute(c: &mut Criterion) {
             );
         });
     }
+    group.finish();
+}
+
+/// Blocks of a span, as a full node executes them: each before the next, and each while the one
+/// before is hashed.
+fn follow(c: &mut Criterion) {
+    let mut group = c.benchmark_group("follow");
+    group.throughput(Throughput::Elements(FOLLOWED * TXS));
+    group.sample_size(10);
+    let maker = TempDir::new().expect("a temporary directory");
+    let maker = open(maker.path(), "evm");
+    let plans = line(&maker);
+    let fresh = || {
+        let dir = TempDir::new().expect("a temporary directory");
+        let pipeline = open(dir.path(), "evm");
+        (dir, pipeline, plans.clone())
+    };
+    let adopt = |pipeline: &Pipeline, plans: Vec<BlockPlan>| {
+        let plans = plans.into_iter().map(|plan| (plan, None)).collect();
+        pipeline.adopt(plans).expect("valid blocks")
+    };
+    group.bench_function("one_by_one", |b| {
+        let run = |(dir, pipeline, plans): (TempDir, Pipeline, Vec<BlockPlan>)| {
+            for plan in &plans {
+                pipeline.execute(plan.clone()).expect("a valid block");
+            }
+            adopt(&pipeline, plans);
+            (dir, pipeline)
+        };
+        b.iter_batched(fresh, run, BatchSize::PerIteration);
+    });
+    group.bench_function("ahead", |b| {
+        let run = |(dir, pipeline, plans): (TempDir, Pipeline, Vec<BlockPlan>)| {
+            adopt(&pipeline, plans);
+            (dir, pipeline)
+        };
+        b.iter_batched(fresh, run, BatchSize::PerIteration);
+    });
     group.finish();
 }
 
@@ -208,5 +275,5 @@ fn code(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(stages, recover, execute, root, commit, code);
+criterion_group!(stages, recover, execute, follow, root, commit, code);
 criterion_main!(stages);

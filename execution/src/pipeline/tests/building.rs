@@ -44,7 +44,8 @@ fn forced_entries_get_the_room_of_a_block_and_no_more() {
         };
         let forced = (0..).zip(limits).map(entry).collect();
         let claim = claim_on(&genesis, genesis.plan.claim.time_ms + 250);
-        let run = pipeline.core.rules.run(&parent, &plan(claim, &[], forced), &Stop::never());
+        let plan = plan(claim, &[], forced);
+        let run = pipeline.core.rules.run(&parent.ground(), &plan, &Stop::never());
         run.unwrap().env.gas_available
     };
     let most = spec("ledger").gas.limit;

@@ -1,6 +1,7 @@
 //! The pipeline over a real store and real VMs.
 
 mod agreement;
+mod ahead;
 mod building;
 mod recovery;
 
