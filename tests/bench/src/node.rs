@@ -8,11 +8,13 @@ use alloy_primitives::Address;
 use causeway_chainspec::Clock;
 use causeway_chainspec::spec::presets::{Keys, Template};
 use causeway_node::clock::SystemClock;
+use causeway_node::metrics::PATH;
 use causeway_tests::keys;
 use eyre::{ContextCompat, WrapErr};
 use tempfile::TempDir;
 
 use crate::bench::Bench;
+use crate::http::Http;
 use crate::process::Process;
 use crate::usage::{Usage, disk_bytes};
 
@@ -66,7 +68,41 @@ pub struct Node {
     pub process: Process,
     /// JSON-RPC, HTTP and WebSocket.
     pub rpc: SocketAddr,
+    metrics: SocketAddr,
     dir: TempDir,
+}
+
+/// Stages of a block that the node times itself, and their sums in its metrics.
+const STAGES: [(&str, &str); 6] = [
+    ("draft run", "causeway_execute_seconds_sum{run=\"draft\"}"),
+    ("clean run", "causeway_execute_seconds_sum{run=\"clean\"}"),
+    ("roots", "causeway_root_seconds_sum"),
+    ("commit", "causeway_commit_seconds_sum"),
+    ("journal syncs", "causeway_journal_sync_seconds_sum"),
+    ("store commits", "causeway_store_commit_seconds_sum"),
+];
+
+/// Seconds of each of [`STAGES`] since the node began, as time passed: some are side by side, and
+/// some wait for the disk.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Stages([f64; STAGES.len()]);
+
+impl Stages {
+    /// Of OpenMetrics text.
+    fn parse(text: &str) -> eyre::Result<Self> {
+        let mut seconds = [0.0; STAGES.len()];
+        for (second, (_, name)) in seconds.iter_mut().zip(STAGES) {
+            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+            *second = line.wrap_err_with(|| format!("no metric {name}"))?.parse()?;
+        }
+        Ok(Self(seconds))
+    }
+
+    /// What was added since, by stage.
+    pub fn since(self, before: Self) -> Vec<(&'static str, f64)> {
+        let seconds = self.0.into_iter().zip(before.0).map(|(now, then)| now - then);
+        STAGES.into_iter().map(|(stage, _)| stage).zip(seconds).collect()
+    }
 }
 
 impl Chain {
@@ -140,12 +176,22 @@ impl Node {
         let mut process = Process::start(
             Command::new(&bench.causeway)
                 .args(["run", "--chain", "chain.toml", "--datadir", "data", "--log", "json"])
+                .args(["--metrics", "127.0.0.1:0"])
                 .env_remove("CAUSEWAY_LOG")
                 .current_dir(dir.path()),
             &log,
         )?;
         let rpc = process.wait_for(ready)?;
-        Ok(Self { process, rpc, dir })
+        let metrics = process.wait_for(|said| address(said, "metrics", "serving metrics"))?;
+        Ok(Self { process, rpc, metrics, dir })
+    }
+
+    /// Where its time went so far.
+    pub async fn stages(&self) -> eyre::Result<Stages> {
+        let request = format!("GET {PATH} HTTP/1.1\r\nHost: {}\r\n\r\n", self.metrics);
+        let mut http = Http::connect(self.metrics).await?;
+        let text = http.exchange(request.as_bytes()).await?;
+        Stages::parse(std::str::from_utf8(text)?)
     }
 
     /// Its store and log.
@@ -179,10 +225,15 @@ impl Node {
 
 /// The address in the line that says it is ready.
 pub fn ready(said: &str) -> Option<SocketAddr> {
+    address(said, "rpc", "ready")
+}
+
+/// The address in a field of the line with a message.
+fn address(said: &str, field: &str, message: &str) -> Option<SocketAddr> {
     said.lines().find_map(|line| {
         let line: serde_json::Value = serde_json::from_str(line).ok()?;
-        let url = line["rpc"].as_str().filter(|_| line["message"] == "ready")?;
-        url.strip_prefix("http://")?.parse().ok()
+        let url = line[field].as_str().filter(|_| line["message"] == message)?;
+        url.strip_prefix("http://")?.split('/').next()?.parse().ok()
     })
 }
 

@@ -9,7 +9,7 @@ use alloy_primitives::{Address, U256};
 use serde_json::json;
 
 use crate::bench::Bench;
-use crate::node::{Chain, FUNDS_WEI, Node};
+use crate::node::{Chain, FUNDS_WEI, Node, Stages};
 use crate::rpc::Rpc;
 use crate::usage::Usage;
 
@@ -73,6 +73,14 @@ impl Server {
             Self::Causeway(node) => node.rpc,
             Self::Anvil(anvil) => anvil.rpc,
             Self::Limit(limit) => limit.rpc,
+        }
+    }
+
+    /// Where our node's time went so far; nothing of others.
+    pub async fn stages(&self) -> eyre::Result<Stages> {
+        match self {
+            Self::Causeway(node) => node.stages().await,
+            Self::Anvil(_) | Self::Limit(_) => Ok(Stages::default()),
         }
     }
 

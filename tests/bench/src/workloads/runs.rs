@@ -29,6 +29,8 @@ pub struct Run {
     pub outcome: Outcome,
     /// CPU time of the server during it.
     pub server_cpu: Duration,
+    /// Seconds of each stage that it timed itself, our node only.
+    pub stages: Vec<(&'static str, f64)>,
     /// Its resident memory behind it, bytes.
     pub rss: u64,
     /// Gas of what was sent.
@@ -83,9 +85,9 @@ pub fn set_up(bench: &Bench, server: &Server, txs: &[Signed]) -> eyre::Result<()
 
 /// Sends to a server that is set up, and verifies.
 pub fn on(bench: &Bench, server: &Server, work: &Work<'_>, plan: Plan) -> eyre::Result<Run> {
-    let before = server.usage()?;
+    let (before, began) = (server.usage()?, bench.runtime.block_on(server.stages())?);
     let outcome = load::run(server.rpc(), work.txs, plan)?;
-    let after = server.usage()?;
+    let (after, ended) = (server.usage()?, bench.runtime.block_on(server.stages())?);
     let gas = match plan.seals {
         true => {
             let rpc = Rpc::new(server.rpc())?;
@@ -93,7 +95,8 @@ pub fn on(bench: &Bench, server: &Server, work: &Work<'_>, plan: Plan) -> eyre::
         }
         false => 0,
     };
-    Ok(Run { outcome, server_cpu: after.cpu - before.cpu, rss: after.rss, gas })
+    let (server_cpu, stages) = (after.cpu - before.cpu, ended.since(began));
+    Ok(Run { outcome, server_cpu, stages, rss: after.rss, gas })
 }
 
 /// As many rounds as pairs are asked for; in each, one run against everybody, in turn. A round in
@@ -136,6 +139,19 @@ pub fn column(rounds: &[Vec<Run>], who: usize, value: impl Fn(&Run) -> f64) -> V
     rounds.iter().map(|runs| value(&runs[who])).collect()
 }
 
+/// What each stage took, as time passed: stages run side by side, and some wait for the disk.
+fn stages(section: &mut Section, name: &str, runs: &[&Run]) {
+    let Some(first) = runs.first() else { return };
+    for (at, (stage, _)) in first.stages.iter().enumerate() {
+        let us = |run: &&Run| run.stages[at].1 * 1e6 / run.outcome.included as f64;
+        section.row(Row::new(
+            format!("{name}, {stage}"),
+            "us/tx",
+            runs.iter().map(us).collect(),
+        ));
+    }
+}
+
 /// The rows and curves that every load has.
 pub fn tell(section: &mut Section, what: &str, whom: &[Who], rounds: &[Vec<Run>]) {
     for (index, who) in whom.iter().enumerate() {
@@ -149,6 +165,9 @@ pub fn tell(section: &mut Section, what: &str, whom: &[Who], rounds: &[Vec<Run>]
             section.row(row(", resident memory", "MB", |run| run.rss as f64 / 1e6));
         }
         section.row(row(", CPU time of the server", "us/tx", Run::server_us));
+        if *who == Who::Causeway {
+            stages(section, &name, &rounds.iter().map(|runs| &runs[index]).collect::<Vec<_>>());
+        }
         let refused: u64 = rounds.iter().map(|runs| runs[index].outcome.refused).sum();
         if refused > 0 {
             section.note(format!("{name}: {refused} refusals for want of room, each sent again"));
