@@ -19,16 +19,8 @@ pub struct AccountFacts {
     pub delegated: bool,
 }
 
-/// Order in which accounts lose their last transaction: waiting behind a gap first, then beyond
-/// the guaranteed number, then the rest; the cheapest first, then the youngest.
-pub(super) type VictimKey = (Class, u128, Reverse<u64>, Address);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Class {
-    Queued,
-    Ready,
-    Guaranteed,
-}
+/// Order in which accounts lose their last transaction: the cheapest first, then the youngest.
+pub(super) type VictimKey = (u128, Reverse<u64>, Address);
 
 /// One waiting transaction.
 #[derive(Debug, Clone)]
@@ -117,16 +109,9 @@ impl Account {
     }
 
     /// Where its last transaction stands in the order of eviction; a kept one stands nowhere.
-    pub(super) fn victim(&self, address: Address, guaranteed: usize) -> Option<VictimKey> {
+    pub(super) fn victim(&self, address: Address) -> Option<VictimKey> {
         let last = self.txs.last_key_value().map(|(_, entry)| entry)?;
-        let class = if self.queued() > 0 {
-            Class::Queued
-        } else if self.ready > guaranteed {
-            Class::Ready
-        } else {
-            Class::Guaranteed
-        };
         // A transaction is worth no more than the cheapest it depends on.
-        (!last.kept).then_some((class, self.least_tip, Reverse(last.seq), address))
+        (!last.kept).then_some((self.least_tip, Reverse(last.seq), address))
     }
 }

@@ -8,12 +8,14 @@ use alloy_consensus::Transaction;
 use alloy_primitives::{Address, B256, U256};
 use causeway_chainspec::{SkipReason, Tx};
 
-use super::account::{Account, AccountFacts, Class, Entry, VictimKey, bid, max_cost};
+use super::account::{Account, AccountFacts, Entry, VictimKey, bid, max_cost};
 use super::{Content, DropReason, Limits, PoolError, Status};
 use crate::lane::MIN_COST;
 
 /// How many drop reasons, and how many quarantined hashes, are remembered.
 const REMEMBERED: usize = 16_384;
+/// One of so many places may be taken by what waits behind a gap of nonces or of funds.
+const QUEUED_SHARE: usize = 4;
 
 pub(super) struct Inner {
     limits: Limits,
@@ -66,8 +68,8 @@ impl Inner {
             return Err(PoolError::Quarantined);
         }
         let facts = self.refresh(tx.sender, facts);
-        let class = self.admit(&tx, facts)?;
-        self.make_room(&tx, class)?;
+        self.admit(&tx, facts)?;
+        self.make_room(&tx)?;
         self.seq += 1;
         self.insert(Entry::new(tx, self.seq, false), facts);
         Ok(())
@@ -75,8 +77,7 @@ impl Inner {
 
     pub(super) fn may_fit(&self, bid: u128, bytes: usize) -> bool {
         let room = self.count < self.limits.count && self.bytes + bytes <= self.limits.bytes;
-        let victim = self.victims.first();
-        room || victim.is_some_and(|victim| (victim.0, victim.1) < (Class::Guaranteed, bid))
+        room || self.victims.first().is_some_and(|victim| victim.0 < bid)
     }
 
     /// Learns what a caller says of a sender, unless it read that before the pool's newest block;
@@ -93,7 +94,7 @@ impl Inner {
     }
 
     /// What the sender's other transactions say about a new one.
-    fn admit(&self, tx: &Tx, facts: AccountFacts) -> Result<Class, PoolError> {
+    fn admit(&self, tx: &Tx, facts: AccountFacts) -> Result<(), PoolError> {
         let nonce = tx.envelope.nonce();
         if nonce < facts.nonce {
             return Err(PoolError::NonceTooLow { state: facts.nonce, tx: nonce });
@@ -115,18 +116,21 @@ impl Inner {
             return Err(PoolError::Funds { have: facts.balance, want });
         }
         let next = account.next().max(facts.nonce);
-        if nonce > next {
-            if old.is_none() && account.queued() >= self.limits.queued {
+        if nonce > next && old.is_none() {
+            if account.queued() >= self.limits.queued {
                 return Err(PoolError::AccountLimit { most: self.limits.queued, next });
             }
-            return Ok(Class::Queued);
+            // What cannot run, whatever it bids, leaves most of the room to what can.
+            if self.queued() >= self.limits.count.div_ceil(QUEUED_SHARE) {
+                return Err(PoolError::Full);
+            }
         }
-        let beyond = nonce - facts.nonce >= self.limits.guaranteed as u64;
-        Ok(if beyond { Class::Ready } else { Class::Guaranteed })
+        Ok(())
     }
 
-    /// Evicts what is worth less than `tx` until it fits.
-    fn make_room(&mut self, tx: &Tx, class: Class) -> Result<(), PoolError> {
+    /// Evicts what bids less than `tx` until it fits. Nothing else: what was taken in was
+    /// acknowledged, and who pays no more has no better right to the room.
+    fn make_room(&mut self, tx: &Tx) -> Result<(), PoolError> {
         let nonce = tx.envelope.nonce();
         let old = self.accounts.get(&tx.sender).and_then(|account| account.txs.get(&nonce));
         let (more, freed) = match old.filter(|old| !old.kept) {
@@ -136,9 +140,9 @@ impl Inner {
         let size = tx.raw.len();
         while self.count + more > self.limits.count || self.bytes - freed + size > self.limits.bytes
         {
-            let worth = (class, bid(&tx.envelope));
-            let victim = self.victims.iter().find(|victim| victim.3 != tx.sender);
-            let victim = victim.filter(|victim| (victim.0, victim.1) < worth);
+            let bid = bid(&tx.envelope);
+            let victim = self.victims.iter().find(|victim| victim.2 != tx.sender);
+            let victim = victim.filter(|victim| victim.0 < bid);
             let Some(&(.., address)) = victim else { return Err(PoolError::Full) };
             let last = self.accounts[&address].txs.last_key_value();
             let hash = last.map(|(_, entry)| entry.tx.hash);
@@ -377,7 +381,11 @@ impl Inner {
     }
 
     pub(super) fn status(&self) -> Status {
-        Status { pending: self.ready, queued: self.by_hash.len() - self.ready }
+        Status { pending: self.ready, queued: self.queued() }
+    }
+
+    fn queued(&self) -> usize {
+        self.by_hash.len() - self.ready
     }
 
     /// Takes new facts of a sender in and forgets its transactions whose nonce is used.
@@ -439,7 +447,7 @@ impl Inner {
         let ready = account.ready;
         let result = change(account);
         self.ready = self.ready + account.ready - ready;
-        let key = account.victim(address, self.limits.guaranteed);
+        let key = account.victim(address);
         let old = std::mem::replace(&mut account.key, key);
         let empty = account.txs.is_empty();
         if old != key {

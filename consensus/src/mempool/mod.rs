@@ -25,9 +25,8 @@ const ADDED_BUFFER: usize = 4096;
 /// Bounds of the pool. Transactions of replaced blocks come back outside them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Executable transactions of an account that only a higher price can put out.
-    pub guaranteed: usize,
-    /// Most transactions of an account behind a gap of nonces (or of funds).
+    /// Most transactions of an account behind a gap of nonces (or of funds). All accounts together
+    /// may have a quarter of `count` there.
     pub queued: usize,
     /// Most transactions in all.
     pub count: usize,
@@ -39,7 +38,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { guaranteed: 16, queued: 64, count: 20_000, bytes: 64 << 20, tx_bytes: 128 << 10 }
+        Self { queued: 64, count: 20_000, bytes: 64 << 20, tx_bytes: 128 << 10 }
     }
 }
 
@@ -83,7 +82,8 @@ impl Mempool {
 
     /// Takes a transaction in. The caller has checked what needs no pool (chain id, intrinsic
     /// gas, block limits) and says what the newest state knows of the sender.
-    /// Evicts what is worth less if there is no room; [`Mempool::dropped`] remembers it.
+    /// If there is no room, evicts what bids a lower priority fee cap, and only that;
+    /// [`Mempool::dropped`] remembers it.
     pub fn add(&self, tx: Arc<Tx>, facts: AccountFacts) -> Result<(), PoolError> {
         self.change(|inner| inner.add(tx, facts))
     }

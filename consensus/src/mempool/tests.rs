@@ -19,7 +19,7 @@ fn address(sender: u8) -> Address {
 }
 
 fn pool(count: usize) -> Mempool {
-    Mempool::new(Limits { guaranteed: 2, queued: 3, count, bytes: 1 << 20, tx_bytes: 1_000 })
+    Mempool::new(Limits { queued: 3, count, bytes: 1 << 20, tx_bytes: 1_000 })
 }
 
 fn nonces(txs: &[Arc<Tx>]) -> Vec<(u8, u64)> {
@@ -107,24 +107,42 @@ fn best_is_by_tip_then_arrival_within_what_fits() {
 }
 
 #[test]
-fn a_full_pool_puts_out_what_is_worth_least() {
+fn a_full_pool_puts_out_what_bids_less_and_nothing_else() {
     let pool = pool(4);
-    let gap = tx(1, 7, 99, 99, 0);
+    let gap = tx(1, 7, 3, 99, 0);
     pool.add(gap.clone(), rich(0)).unwrap();
     for nonce in 0..3 {
-        pool.add(tx(2, nonce, 20 + u128::from(nonce), 99, 0), rich(0)).unwrap();
+        pool.add(tx(2, nonce, 2, 99, 0), rich(0)).unwrap();
     }
-    // The one behind a gap goes first, whatever it bids.
+    // Who pays no more gets no room, however much of it one sender has.
+    assert_eq!(pool.add(tx(3, 0, 2, 99, 0), rich(0)), Err(PoolError::Full));
+    assert_eq!(all(&pool), [(2, 0), (2, 1), (2, 2)]);
+    let last = pool.content().pending[&address(2)][&2].hash;
     pool.add(tx(3, 0, 5, 99, 0), rich(0)).unwrap();
+    assert_eq!(pool.dropped(last), Some(DropReason::Evicted));
+    pool.add(tx(4, 0, 4, 99, 0), rich(0)).unwrap();
+    assert_eq!(all(&pool), [(3, 0), (4, 0), (2, 0)]);
+    // The one behind a gap goes by its bid, like all.
+    pool.add(tx(5, 0, 4, 99, 0), rich(0)).unwrap();
+    pool.add(tx(6, 0, 4, 99, 0), rich(0)).unwrap();
     assert_eq!(pool.dropped(gap.hash), Some(DropReason::Evicted));
-    // Then what is beyond the guaranteed number.
-    pool.add(tx(4, 0, 1, 99, 0), rich(0)).unwrap();
-    assert_eq!(all(&pool), [(2, 0), (2, 1), (3, 0), (4, 0)]);
-    // Then the cheapest, for one that pays more; and never for one behind a gap.
-    assert_eq!(pool.add(tx(5, 0, 1, 99, 0), rich(0)), Err(PoolError::Full));
-    assert_eq!(pool.add(tx(5, 3, 99, 99, 0), rich(0)), Err(PoolError::Full));
-    pool.add(tx(5, 0, 2, 99, 0), rich(0)).unwrap();
-    assert_eq!(all(&pool), [(2, 0), (2, 1), (3, 0), (5, 0)]);
+}
+
+#[test]
+fn what_cannot_run_takes_a_quarter_of_the_room_at_most() {
+    let pool = pool(8);
+    pool.add(tx(1, 7, 99, 99, 0), rich(0)).unwrap();
+    pool.add(tx(2, 7, 99, 99, 0), rich(0)).unwrap();
+    assert_eq!(pool.add(tx(3, 7, 99, 99, 0), rich(0)), Err(PoolError::Full));
+    // In the place of another it takes no room.
+    pool.add(tx(2, 7, 200, 200, 0), rich(0)).unwrap();
+    for nonce in 0..6 {
+        pool.add(tx(3, nonce, 1, 99, 0), rich(0)).unwrap();
+    }
+    assert_eq!(pool.status(), Status { pending: 6, queued: 2 });
+    // A gap that is filled makes room.
+    pool.add(tx(1, 6, 99, 99, 0), rich(6)).unwrap();
+    assert_eq!(pool.status().queued, 1);
 }
 
 #[test]

@@ -118,7 +118,8 @@ impl Pipeline {
         thread::scope(|scope| {
             // Without room: what can be sent has nothing but one block before it that is not hashed.
             let (send, receive) = sync_channel(0);
-            let hasher = scope.spawn(move || receive.into_iter().try_for_each(|ran| core.hash(ran)));
+            let hasher =
+                scope.spawn(move || receive.into_iter().try_for_each(|ran| core.hash(ran)));
             let ran = core.run_all(plans, &send);
             drop(send);
             match hasher.join() {
@@ -132,7 +133,11 @@ impl Pipeline {
 
 impl Core {
     /// Runs plans, each on what the one before did, and sends them on to be hashed.
-    fn run_all(&self, plans: Vec<BlockPlan>, hasher: &SyncSender<Ran>) -> Result<(), ExecutionError> {
+    fn run_all(
+        &self,
+        plans: Vec<BlockPlan>,
+        hasher: &SyncSender<Ran>,
+    ) -> Result<(), ExecutionError> {
         let mut newest: Option<Newest> = None;
         for plan in plans {
             let claim = plan.claim.hash();

@@ -32,7 +32,8 @@ impl Rules {
         let mut skipped = Vec::new();
         loop {
             let start = Instant::now();
-            let mut run = self.metrics.execute_draft.time(|| self.run(&parent.ground(), &draft, stop))?;
+            let mut run =
+                self.metrics.execute_draft.time(|| self.run(&parent.ground(), &draft, stop))?;
             let drafted = start.elapsed();
             crash::point("build.drafted");
             let plan = trimmed(&draft, &run);
@@ -84,7 +85,11 @@ impl Rules {
     ) -> Result<(Run, Layer), ExecutionError> {
         let final_plan = plan.clone();
         let (clean, layer) = rayon::join(
-            || self.metrics.execute_clean.time(|| self.run(&parent.ground(), &plan, &Stop::never())),
+            || {
+                self.metrics
+                    .execute_clean
+                    .time(|| self.run(&parent.ground(), &plan, &Stop::never()))
+            },
             || self.seal(parent, final_plan, draft),
         );
         Ok((clean?, layer?))

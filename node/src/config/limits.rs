@@ -17,9 +17,8 @@ pub struct PoolFile {
     pub count: Option<NonZeroUsize>,
     /// Most bytes in all.
     pub bytes: Option<NonZeroUsize>,
-    /// Executable transactions of an account that only a higher price can put out.
-    pub account_guaranteed: Option<usize>,
-    /// Most transactions of an account behind a gap of nonces or of funds.
+    /// Most transactions of an account behind a gap of nonces or of funds; all together may have a
+    /// quarter of `count` there.
     pub account_queued: Option<usize>,
     /// Most bytes of one transaction.
     pub tx_bytes: Option<NonZeroUsize>,
@@ -31,7 +30,6 @@ impl PoolFile {
         let default = Limits::default();
         let some = |number: Option<NonZeroUsize>, default| number.map_or(default, usize::from);
         Limits {
-            guaranteed: self.account_guaranteed.unwrap_or(default.guaranteed),
             queued: self.account_queued.unwrap_or(default.queued),
             count: some(self.count, default.count),
             bytes: some(self.bytes, default.bytes),
@@ -129,9 +127,9 @@ mod tests {
         assert_eq!(empty.pool.limits(), Limits::default());
         assert_eq!(format!("{:?}", empty.rpc.config()), format!("{:?}", RpcConfig::default()));
         let text = "[metrics]\nlisten = \"127.0.0.1:9101\"\n[pool]\ncount = 7\nbytes = 800\n\
-                    account_guaranteed = 1\naccount_queued = 0\ntx_bytes = 9\n";
+                    account_queued = 0\ntx_bytes = 9\n";
         let some = file(text).unwrap();
-        let limits = Limits { guaranteed: 1, queued: 0, count: 7, bytes: 800, tx_bytes: 9 };
+        let limits = Limits { queued: 0, count: 7, bytes: 800, tx_bytes: 9 };
         assert_eq!(some.pool.limits(), limits);
         assert_eq!(some.metrics.listen, Some("127.0.0.1:9101".parse().unwrap()));
     }
@@ -155,7 +153,7 @@ mod tests {
     #[test]
     fn slips_are_errors_that_say_what_would_be_right() {
         for (text, words) in [
-            ("[pool]\nsize = 1", "account_guaranteed"),
+            ("[pool]\nsize = 1", "account_queued"),
             ("[rpc]\nbatches = 1", "request_bytes"),
             ("[metrics]\nport = 1", "listen"),
             ("[pool]\ncount = 0", "nonzero"),

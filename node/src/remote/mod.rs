@@ -35,7 +35,7 @@ const HISTORY_BLOCKS: u64 = 100_000;
 const AGAIN: Duration = Duration::from_secs(5);
 
 /// A follower takes no transactions.
-const NO_POOL: Limits = Limits { guaranteed: 0, queued: 0, count: 0, bytes: 0, tx_bytes: 0 };
+const NO_POOL: Limits = Limits { queued: 0, count: 0, bytes: 0, tx_bytes: 0 };
 
 /// What following one member takes.
 pub struct RemoteSettings {

@@ -7,8 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use alloy_primitives::{Address, B256, Bytes, U256};
-use causeway_chainspec::spec::presets::{Keys, devnet_chain};
 use causeway_chainspec::plan::Candidate;
+use causeway_chainspec::spec::presets::{Keys, devnet_chain};
 use causeway_chainspec::spec::{Inputs, parse};
 use causeway_chainspec::{
     Account, AccountDiff, BlockBody, BlockPlan, ChainSpec, Claim, Span, SpanBlock, StateDiff, Tip,

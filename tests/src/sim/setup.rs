@@ -118,8 +118,7 @@ impl Setup {
                 weights.push((*action, weight * often));
             }
         }
-        let small =
-            Limits { guaranteed: 2, queued: 3, count: 10, bytes: 8 << 10, ..<_>::default() };
+        let small = Limits { queued: 3, count: 10, bytes: 8 << 10, ..<_>::default() };
         let faulty_feed = rng.percent(60);
         Self {
             vm: *rng.pick(&["evm", "ledger"]),

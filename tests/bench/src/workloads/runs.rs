@@ -144,11 +144,7 @@ fn stages(section: &mut Section, name: &str, runs: &[&Run]) {
     let Some(first) = runs.first() else { return };
     for (at, (stage, _)) in first.stages.iter().enumerate() {
         let us = |run: &&Run| run.stages[at].1 * 1e6 / run.outcome.included as f64;
-        section.row(Row::new(
-            format!("{name}, {stage}"),
-            "us/tx",
-            runs.iter().map(us).collect(),
-        ));
+        section.row(Row::new(format!("{name}, {stage}"), "us/tx", runs.iter().map(us).collect()));
     }
 }
 
