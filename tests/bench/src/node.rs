@@ -72,14 +72,14 @@ pub struct Node {
     dir: TempDir,
 }
 
-/// Stages of a block that the node times itself, and their sums in its metrics.
-const STAGES: [(&str, &str); 6] = [
-    ("draft run", "causeway_execute_seconds_sum{run=\"draft\"}"),
-    ("clean run", "causeway_execute_seconds_sum{run=\"clean\"}"),
-    ("roots", "causeway_root_seconds_sum"),
-    ("commit", "causeway_commit_seconds_sum"),
-    ("journal syncs", "causeway_journal_sync_seconds_sum"),
-    ("store commits", "causeway_store_commit_seconds_sum"),
+/// Stages of a block that the node times itself, the sums of them in its metrics, and their label.
+const STAGES: [(&str, &str, &str); 6] = [
+    ("draft run", "causeway_execute_seconds_sum", "run=\"draft\""),
+    ("clean run", "causeway_execute_seconds_sum", "run=\"clean\""),
+    ("roots", "causeway_root_seconds_sum", ""),
+    ("commit", "causeway_commit_seconds_sum", ""),
+    ("journal syncs", "causeway_journal_sync_seconds_sum", ""),
+    ("store commits", "causeway_store_commit_seconds_sum", ""),
 ];
 
 /// Seconds of each of [`STAGES`] since the node began, as time passed: some are side by side, and
@@ -91,9 +91,12 @@ impl Stages {
     /// Of OpenMetrics text.
     fn parse(text: &str) -> eyre::Result<Self> {
         let mut seconds = [0.0; STAGES.len()];
-        for (second, (_, name)) in seconds.iter_mut().zip(STAGES) {
-            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-            *second = line.wrap_err_with(|| format!("no metric {name}"))?.parse()?;
+        for (second, (_, name, label)) in seconds.iter_mut().zip(STAGES) {
+            let value = text.lines().find_map(|line| {
+                let (series, value) = line.rsplit_once(' ')?;
+                (series.starts_with(name) && series.contains(label)).then_some(value)
+            });
+            *second = value.wrap_err_with(|| format!("no metric {name} {label}"))?.parse()?;
         }
         Ok(Self(seconds))
     }
@@ -101,7 +104,7 @@ impl Stages {
     /// What was added since, by stage.
     pub fn since(self, before: Self) -> Vec<(&'static str, f64)> {
         let seconds = self.0.into_iter().zip(before.0).map(|(now, then)| now - then);
-        STAGES.into_iter().map(|(stage, _)| stage).zip(seconds).collect()
+        STAGES.into_iter().map(|(stage, ..)| stage).zip(seconds).collect()
     }
 }
 
