@@ -123,7 +123,7 @@ pub fn check(
 
 fn gas(schedule: &Schedule, parent: &Header, header: &Header, fork: Fork) -> Result<(), Mismatch> {
     let first = fork >= Fork::London && schedule.fork_of(parent) < Fork::London;
-    let before = if first { parent.gas_limit * ELASTICITY } else { parent.gas_limit };
+    let before = if first { parent.gas_limit.saturating_mul(ELASTICITY) } else { parent.gas_limit };
     let range = before / GAS_LIMIT_DIVISOR;
     let near = header.gas_limit.abs_diff(before) < range && header.gas_limit >= LEAST_GAS_LIMIT;
     let expected = format!("less than {range} from {before}, and {LEAST_GAS_LIMIT} at least");

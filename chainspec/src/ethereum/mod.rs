@@ -2,6 +2,7 @@
 //! execution and JSON-RPC can be tested on blocks that others made.
 
 mod difficulty;
+mod encode;
 mod header;
 mod schedule;
 #[cfg(test)]
@@ -71,6 +72,11 @@ impl EthereumChain {
         let (number, time) = (genesis.number.unwrap_or(0), genesis.timestamp);
         if number != 0 {
             return Err(GenesisError::Unsupported(format!("block {number} is not block 0")));
+        }
+        if !schedule.is_payable(genesis.excess_blob_gas.unwrap_or(0)) {
+            return Err(GenesisError::Unsupported(
+                "excessBlobGas: nobody could pay for blobs".into(),
+            ));
         }
         let fork = schedule.fork(number, time, genesis.difficulty.is_zero());
         let since = |first: Fork| fork >= first;

@@ -15,6 +15,11 @@ use crate::spec::Fork;
 /// Wei in an ether.
 const ETHER: u128 = 1_000_000_000_000_000_000;
 
+/// Most blobs of a block that a schedule may allow: far beyond any network.
+const MOST_BLOBS: u64 = 1 << 20;
+/// Excess blob gas, in update fractions, whose price no balance could pay: e^80 wei per gas.
+const UNPAYABLE: u128 = 80;
+
 /// Forks of a chain by block, up to the merge, and by time, after it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Schedule {
@@ -92,6 +97,12 @@ impl Schedule {
         ];
         let mut blobs: Vec<_> = named.into_iter().flatten().collect();
         blobs.extend(params.scheduled);
+        for (_, it) in &blobs {
+            let bounds = it.target_blob_count <= it.max_blob_count && it.max_blob_count > 0;
+            if !bounds || it.max_blob_count > MOST_BLOBS || it.update_fraction == 0 {
+                return unsupported("blobSchedule: target above max, or max or fraction of 0");
+            }
+        }
         let milestones = [
             config.homestead_block,
             config.dao_fork_block,
@@ -172,6 +183,12 @@ impl Schedule {
         let times = times.iter().filter(|it| **it > genesis.timestamp && **it <= time);
         let passed = blocks.chain(times);
         passed.fold(ForkHash::from(genesis_hash), |hash, change| hash + *change).0
+    }
+
+    /// Whether somebody could pay for blobs at this excess, at any time.
+    pub(super) fn is_payable(&self, excess_blob_gas: u64) -> bool {
+        let excess = u128::from(excess_blob_gas);
+        self.blobs.iter().all(|(_, it)| excess / it.update_fraction < UNPAYABLE)
     }
 
     /// Wei that the miner of a block gets before the merge; uncles change it.

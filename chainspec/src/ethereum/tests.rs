@@ -81,6 +81,11 @@ fn what_is_not_known_is_refused() {
         (r#""clique": {"period": 5}"#, "clique"),
         (r#""daoForkBlock": 5, "daoForkSupport": true"#, "daoForkBlock"),
         (r#""amsterdamTime": 5"#, "Osaka"),
+        (
+            r#""cancunTime": 1, "blobSchedule": {"cancun": {"target": 3, "max": 6,
+                "baseFeeUpdateFraction": 0}}"#,
+            "blobSchedule",
+        ),
         (r#""eip155Block": 1, "eip158Block": 2"#, "eip155Block"),
     ] {
         let error = EthereumChain::parse(&genesis(config)).unwrap_err().to_string();

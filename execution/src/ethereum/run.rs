@@ -4,13 +4,12 @@
 use std::sync::Arc;
 
 use alloy_consensus::proofs::ordered_trie_root_with_encoder;
-use alloy_consensus::{Eip658Value, Header, Transaction, TxReceipt, Typed2718};
+use alloy_consensus::{Header, Transaction, Typed2718};
 use alloy_eips::eip2935::HISTORY_STORAGE_ADDRESS;
 use alloy_eips::eip4788::BEACON_ROOTS_ADDRESS;
 use alloy_eips::eip4895::Withdrawal;
 use alloy_eips::eip7685::Requests;
 use alloy_primitives::{Address, B256, Bytes, U256};
-use alloy_rlp::{BufMut, Encodable};
 use causeway_chainspec::ethereum::{EthereumParts, Mismatch, RawBlock, Schedule, check, compare};
 use causeway_chainspec::{
     Block, BlockEnv, Fork, Receipt, StateDiff, StateError, StateReader, Tx, TxError,
@@ -324,19 +323,8 @@ pub(super) fn receipts_root(txs: &[Arc<Tx>], ran: &Ran) -> B256 {
     let receipts: Vec<_> = txs.iter().zip(&ran.receipts).enumerate().collect();
     ordered_trie_root_with_encoder(&receipts, |(at, (tx, receipt)), out| {
         match ran.post_states.get(*at) {
-            Some(root) => encode_with_root(receipt, *root, out),
+            Some(root) => receipt.encode_with_root(*root, out),
             None => receipt.encode_2718(tx.envelope.ty(), out),
         }
     })
-}
-
-/// A receipt as it was before EIP-658.
-fn encode_with_root(receipt: &Receipt, root: B256, out: &mut dyn BufMut) {
-    alloy_consensus::Receipt {
-        status: Eip658Value::PostState(root),
-        cumulative_gas_used: receipt.cumulative_gas_used,
-        logs: receipt.logs.clone(),
-    }
-    .into_with_bloom()
-    .encode(out);
 }
