@@ -10,6 +10,7 @@ use alloy_rlp::{BufMut, Decodable, Encodable, RlpDecodable, RlpEncodable};
 use op_alloy_consensus::{DEPOSIT_TX_TYPE_ID, OpReceiptEnvelope, OpTxType};
 
 use crate::batch::DaRef;
+use crate::ethereum::EthereumParts;
 use crate::message::LaneItem;
 use crate::metalayer::Inbound;
 use crate::plan::{BlockEnv, BlockPlan};
@@ -469,6 +470,8 @@ pub struct Block {
     pub skipped: Vec<(B256, SkipReason)>,
     /// What it sends to other members, in lane order.
     pub outbox: Vec<LaneItem>,
+    /// What only a block of an Ethereum chain has (`causeway import --genesis`); else `None`.
+    pub ethereum: Option<Arc<EthereumParts>>,
 }
 
 /// A block and the seal that makes it visible. Blocks made by derivation alone have none.

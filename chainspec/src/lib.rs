@@ -6,6 +6,7 @@ pub mod clock;
 pub mod crash;
 pub mod directory;
 mod envelope;
+pub mod ethereum;
 pub mod fees;
 pub mod heads;
 pub mod mailbox;

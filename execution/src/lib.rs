@@ -2,6 +2,7 @@
 
 pub mod disk;
 mod envelope;
+pub mod ethereum;
 pub mod evm;
 pub mod genesis;
 pub mod ledger;

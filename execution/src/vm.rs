@@ -86,6 +86,10 @@ pub struct Call {
     pub input: Bytes,
     /// EIP-2930 access list.
     pub access_list: AccessList,
+    /// Versioned hashes of its blobs (EIP-4844); only on chains that carry any.
+    pub blob_hashes: Vec<alloy_primitives::B256>,
+    /// Most it pays for blob gas, wei; 0 charges nothing and is no limit.
+    pub max_blob_fee: u128,
     /// EIP-7702 authorizations, signed.
     pub authorizations: Vec<alloy_eips::eip7702::SignedAuthorization>,
     /// State laid over the snapshot first (`stateOverrides`).

@@ -6,6 +6,7 @@ pub mod clock;
 pub mod config;
 pub mod devkeys;
 pub mod exit;
+pub mod import;
 pub mod logging;
 pub mod metrics;
 pub mod node;

@@ -2,6 +2,7 @@
 //! that it is absent. No harness: a suite that did not run must not look like one that passed.
 
 mod exceptions;
+mod execution_apis;
 mod mainnet;
 mod memory;
 mod rlp;
@@ -34,6 +35,7 @@ const SUITES: &[Suite] = &[
     },
     Suite { name: "rlp tests", folders: &["RLPTests"], run: rlp::run },
     Suite { name: "trie tests", folders: &["TrieTests"], run: tries::run },
+    Suite { name: "execution apis", folders: &["execution-apis"], run: execution_apis::run },
     Suite { name: "mainnet blocks", folders: &["mainnet-blocks"], run: mainnet::run },
 ];
 

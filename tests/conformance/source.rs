@@ -28,6 +28,11 @@ impl File {
         parts.into_iter().rev().collect::<Vec<_>>().join("/")
     }
 
+    /// Whether its name ends so.
+    pub(crate) fn is(&self, extension: &str) -> bool {
+        self.path.extension() == Some(OsStr::new(extension))
+    }
+
     /// The content, unzipped if its name ends in `.gz`.
     pub(crate) fn read(&self) -> eyre::Result<Vec<u8>> {
         let raw = match &self.content {
@@ -72,6 +77,12 @@ impl Sources {
         let path = file.path.with_file_name(name);
         let found = self.files.iter().find(|file| file.path == path);
         found.ok_or_else(|| eyre::eyre!("{} is missing", path.display()))?.read()
+    }
+
+    /// The files in the folder of another one and below it, in the order of their paths.
+    pub(crate) fn around<'a>(&'a self, file: &'a File) -> impl Iterator<Item = &'a File> {
+        let folder = file.path.parent();
+        self.files.iter().filter(move |it| folder.is_some_and(|folder| it.path.starts_with(folder)))
     }
 
     /// Runs a suite on both cores. A panic is a failure of the file it comes from.

@@ -11,6 +11,7 @@ pub mod keys;
 pub mod load;
 pub mod mesh;
 pub mod npm;
+pub mod openrpc;
 pub mod posted;
 pub mod process;
 pub mod rival;

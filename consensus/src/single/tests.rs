@@ -167,6 +167,7 @@ impl Chain for Counter {
             receipts: vec![],
             skipped: vec![],
             outbox: vec![],
+            ethereum: None,
         });
         self.built.lock().push(block.clone());
         Ok(block)

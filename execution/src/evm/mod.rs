@@ -9,9 +9,11 @@ mod tests;
 
 use std::sync::Arc;
 
-use alloy_primitives::{Address, Bytes, U256};
+use alloy_eips::eip7002::SYSTEM_ADDRESS;
+use alloy_primitives::{Address, Bytes, TxKind, U256};
 use causeway_chainspec::{BlockEnv, ChainSpec, SkipReason, StateDiff, StateReader, Tx};
 use revm::context::TxEnv;
+use revm::context_interface::block::BlobExcessGasAndPrice;
 use revm::context_interface::either::Either;
 use revm::context_interface::result::{ExecutionResult, HaltReason};
 
@@ -23,16 +25,54 @@ use state::{CodeCache, Db};
 
 /// Gas of a preinstall's constructor: more than any needs, and an end to one that loops.
 const PREINSTALL_GAS: u64 = 1 << 30;
+/// Gas of a system call, by its EIPs.
+const SYSTEM_CALL_GAS: u64 = 30_000_000;
 
 /// The Ethereum virtual machine, Frontier to Osaka.
 #[derive(Debug, Default)]
-struct Evm {
+pub(crate) struct Evm {
     codes: CodeCache,
 }
 
 /// Opens the EVM.
 pub fn open(_spec: &ChainSpec) -> Result<Arc<dyn Vm>, ExecutionError> {
     Ok(Arc::new(Evm::default()))
+}
+
+impl Evm {
+    /// A call that Ethereum's protocol makes besides the transactions of a block (EIP-4788, EIP-2935,
+    /// EIP-7002, EIP-7251): 30 million gas of its own, no fees, no nonce. What it returned, unless it
+    /// failed, and what it changed.
+    pub(crate) fn system_call(
+        &self,
+        state: &dyn StateReader,
+        env: &BlockEnv,
+        contract: Address,
+        input: Bytes,
+    ) -> Result<(Option<Bytes>, StateDiff), VmError> {
+        let mut engine = frames::engine(Db::new(state, &self.codes), env);
+        engine.ctx.tx = TxEnv {
+            caller: SYSTEM_ADDRESS,
+            kind: TxKind::Call(contract),
+            gas_limit: SYSTEM_CALL_GAS,
+            data: input,
+            ..TxEnv::default()
+        };
+        let result = Driver::default().system_call(&mut engine);
+        let result = result.map_err(|error| {
+            rules::failure(error, |invalid, _| SkipReason::Other(invalid.to_string()))
+        })?;
+        let mut changes = frames::take_state(&mut engine);
+        changes.remove(&SYSTEM_ADDRESS);
+        let db = frames::db(&mut engine);
+        match result {
+            ExecutionResult::Success { output, .. } => {
+                db.commit(changes);
+                Ok((Some(output.into_data()), db.diff()?))
+            }
+            _ => Ok((None, StateDiff::default())),
+        }
+    }
 }
 
 impl Vm for Evm {
@@ -104,9 +144,14 @@ fn engine_for_call<'a>(db: Db<'a>, env: &BlockEnv, call: &Call) -> Engine<'a> {
     }
     let tx_type = match (call.authorizations.is_empty(), call.access_list.is_empty()) {
         (false, _) => 4,
+        _ if !call.blob_hashes.is_empty() => 3,
         (true, false) => 1,
         (true, true) => 0,
     };
+    if tx_type == 3 && call.max_blob_fee == 0 {
+        engine.ctx.block.blob_excess_gas_and_price =
+            Some(BlobExcessGasAndPrice { excess_blob_gas: 0, blob_gasprice: 0 });
+    }
     engine.ctx.tx = TxEnv {
         tx_type,
         caller: call.from,
@@ -118,9 +163,9 @@ fn engine_for_call<'a>(db: Db<'a>, env: &BlockEnv, call: &Call) -> Engine<'a> {
         nonce: 0,
         chain_id: Some(env.chain_id),
         access_list: call.access_list.clone(),
-        gas_priority_fee: (tx_type == 4).then_some(call.gas_price),
-        blob_hashes: Vec::new(),
-        max_fee_per_blob_gas: 0,
+        gas_priority_fee: (tx_type >= 3).then_some(call.gas_price),
+        blob_hashes: call.blob_hashes.clone(),
+        max_fee_per_blob_gas: call.max_blob_fee,
         authorization_list: call.authorizations.iter().cloned().map(Either::Left).collect(),
     };
     engine

@@ -324,6 +324,7 @@ fn hash_block(
         receipts: run.receipts,
         skipped,
         outbox: run.outbox,
+        ethereum: None,
     };
     Ok(Layer::new(ExecutedBlock {
         block: Arc::new(block),
@@ -342,7 +343,8 @@ fn body_roots(run: &Run) -> (B256, B256) {
     (txs, receipts)
 }
 
-fn bloom(receipts: &[Receipt]) -> Bloom {
+/// Bloom of the logs of receipts.
+pub(crate) fn bloom(receipts: &[Receipt]) -> Bloom {
     let mut bloom = Bloom::ZERO;
     for log in receipts.iter().flat_map(|receipt| &receipt.logs) {
         bloom.accrue_log(log);
@@ -401,7 +403,7 @@ fn check_output(
 }
 
 /// Account and slots with their proofs, in a state whose trie is still known.
-pub(super) fn prove(
+pub(crate) fn prove(
     state: &(impl causeway_chainspec::StateReader + TrieReader),
     address: Address,
     slots: &[U256],

@@ -33,6 +33,7 @@ use crate::store::{Store, StoreConfig};
 use crate::{ExecutionError, Stop, Vm, system};
 pub use execute::MESSAGE_PASSER;
 use execute::{Parent, Rules};
+pub(crate) use execute::{bloom, prove};
 pub use journal::Done;
 use journal::Journal;
 use persist::{Change, Persist};

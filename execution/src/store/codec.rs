@@ -6,6 +6,7 @@ use std::sync::Arc;
 use alloy_consensus::Header;
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_rlp::{Decodable, Encodable, Header as RlpHeader, RlpDecodable, RlpEncodable};
+use causeway_chainspec::ethereum::EthereumParts;
 use causeway_chainspec::plan::Candidate;
 use causeway_chainspec::{
     Account, Block, BlockBody, BlockId, BlockPlan, Claim, ForcedEntry, LaneItem, Receipt,
@@ -45,12 +46,14 @@ pub(super) fn decode_id(number: u64, bytes: &[u8; 64]) -> BlockId {
 
 /// A block without its header and results.
 #[derive(RlpEncodable, RlpDecodable)]
+#[rlp(trailing)]
 struct StoredBlock {
     claim: Claim,
     body: BlockBody,
     forced: Vec<ForcedEntry>,
     candidates: Vec<StoredCandidate>,
     txs: Vec<StoredTx>,
+    ethereum: Option<EthereumParts>,
 }
 
 /// How the input bytes at the same place were decoded: by whom they were signed, or why not.
@@ -101,6 +104,7 @@ pub(super) fn block(block: &Block) -> Option<Vec<u8>> {
         forced: plan.forced.clone(),
         candidates,
         txs,
+        ethereum: block.ethereum.as_deref().cloned(),
     }))
 }
 
@@ -135,7 +139,8 @@ pub(super) fn decode_block(
     block: &[u8],
     results: &[u8],
 ) -> alloy_rlp::Result<Block> {
-    let StoredBlock { claim, body, forced, candidates, txs } = alloy_rlp::decode_exact(block)?;
+    let StoredBlock { claim, body, forced, candidates, txs, ethereum } =
+        alloy_rlp::decode_exact(block)?;
     let inputs = inputs(&forced, &body);
     if inputs.len() != candidates.len() {
         return Err(alloy_rlp::Error::UnexpectedLength);
@@ -168,6 +173,7 @@ pub(super) fn decode_block(
         hash: id.hash,
         txs,
         receipts,
+        ethereum: ethereum.map(Arc::new),
         skipped: skipped.into_iter().map(|Skipped { hash, reason }| (hash, reason)).collect(),
         outbox,
     })

@@ -13,6 +13,7 @@ use eyre::{WrapErr, bail, ensure, eyre};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::db::Datadir;
+use super::ethereum::Ethereum;
 use crate::exit::{CommandResult, Exit};
 
 /// First bytes of a file of blocks: name, version; the chain identity follows.
@@ -51,11 +52,13 @@ pub struct Export {
     file: PathBuf,
 }
 
-/// Execute and commit blocks from a file.
+/// Execute and commit blocks from a file: our own, or those of an Ethereum chain.
 #[derive(Debug, Args)]
 pub struct Import {
     #[command(flatten)]
     datadir: Datadir,
+    #[command(flatten)]
+    ethereum: Ethereum,
     /// File to read.
     file: PathBuf,
 }
@@ -112,6 +115,9 @@ impl Import {
     pub fn run(self) -> CommandResult {
         let file = File::open(&self.file)
             .wrap_err_with(|| format!("cannot read {}", self.file.display()))?;
+        if self.ethereum.is_wanted() {
+            return self.ethereum.run(&self.datadir.datadir, file);
+        }
         let size = file.metadata()?.len();
         let mut file = BufReader::new(file);
         let (spec, pipeline) = self.datadir.open()?;

@@ -5,6 +5,7 @@ pub mod chainspec;
 pub mod da;
 pub mod db;
 pub mod devnet;
+mod ethereum;
 pub mod metalayer;
 pub mod new;
 mod preset;
@@ -54,7 +55,7 @@ enum Command {
     Metalayer(metalayer::Metalayer),
     /// Write blocks to a file.
     Export(blocks::Export),
-    /// Execute and commit blocks from a file.
+    /// Execute and commit blocks from a file: our own, or those of an Ethereum chain.
     Import(blocks::Import),
     /// Look at, check and unwind a datadir that no node uses.
     Db(db::Db),

@@ -6,9 +6,9 @@ mod derivation;
 mod feed;
 mod port;
 mod prepare;
-mod recent;
+pub(crate) mod recent;
 mod span;
-mod submit;
+pub(crate) mod submit;
 mod terms;
 mod verified;
 

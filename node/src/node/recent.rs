@@ -16,11 +16,25 @@ use crate::rpc::backend::ChainReader;
 const MOST_BYTES: usize = 32 << 20;
 
 /// Decoded blocks by header hash.
-pub(super) struct Recent(Bounded<Arc<Block>>);
+pub(crate) struct Recent(Bounded<Arc<Block>>);
 
 impl Default for Recent {
     fn default() -> Self {
         Self(Bounded::new(MOST_BYTES))
+    }
+}
+
+impl Recent {
+    /// The block with this header hash, read and decoded unless it was lately.
+    pub(crate) fn get_or(
+        &self,
+        hash: B256,
+        read: impl FnOnce() -> Result<Option<Arc<Block>>, ExecutionError>,
+    ) -> Result<Option<Arc<Block>>, ExecutionError> {
+        if let Some(block) = self.0.get(hash) {
+            return Ok(Some(block));
+        }
+        Ok(read()?.map(|block| self.0.keep(block.hash, block.clone(), size(&block))))
     }
 }
 
@@ -53,11 +67,7 @@ impl ChainReader for Reader {
 
     fn block(&self, number: u64) -> Result<Option<Arc<Block>>, ExecutionError> {
         let Some(id) = self.snapshot.id(number)? else { return Ok(None) };
-        if let Some(block) = self.recent.0.get(id.hash) {
-            return Ok(Some(block));
-        }
-        let block = self.snapshot.block(number)?;
-        Ok(block.map(|block| self.recent.0.keep(block.hash, block.clone(), size(&block))))
+        self.recent.get_or(id.hash, || self.snapshot.block(number))
     }
 
     fn header(&self, number: u64) -> Result<Option<Header>, ExecutionError> {

@@ -60,7 +60,10 @@ impl Submit {
 }
 
 /// What the pool has to know of an account.
-fn account_facts(state: &dyn StateReader, address: Address) -> Result<AccountFacts, StateError> {
+pub(crate) fn account_facts(
+    state: &dyn StateReader,
+    address: Address,
+) -> Result<AccountFacts, StateError> {
     let account = state.account(address)?.unwrap_or_default();
     let code = account.bytecode_hash.map(|hash| state.code(hash)).transpose()?.flatten();
     let delegated = code.is_some_and(|code| code.starts_with(&EIP7702_PREFIX));
@@ -83,7 +86,7 @@ pub(super) fn facts_of(
 }
 
 /// The pool's refusals in the words of the RPC.
-fn refused(error: PoolError) -> SubmitError {
+pub(crate) fn refused(error: PoolError) -> SubmitError {
     match error {
         PoolError::AlreadyKnown => SubmitError::AlreadyKnown,
         PoolError::Underpriced => SubmitError::Underpriced,

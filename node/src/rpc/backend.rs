@@ -5,11 +5,13 @@ use std::sync::Arc;
 use alloy_consensus::Header;
 use alloy_primitives::{Address, B256, Bytes, U256};
 use async_trait::async_trait;
+use causeway_chainspec::ethereum::Schedule;
 use causeway_chainspec::{
     Block, BlockEnv, BlockId, ChainSpec, DaRef, Heads, SkipReason, StateReader, Tx, TxError,
 };
 use causeway_consensus::SequencerStatus;
 use causeway_da::DaError;
+use causeway_execution::ethereum::{Attributes, BuildError, BuiltBlock};
 use causeway_execution::pipeline::Proof;
 use causeway_execution::{ExecutionError, Vm};
 use tokio::sync::{broadcast, watch};
@@ -19,6 +21,10 @@ use tokio::sync::{broadcast, watch};
 pub trait Backend: Send + Sync + 'static {
     /// The chain.
     fn spec(&self) -> &ChainSpec;
+    /// What only an imported Ethereum chain has; `None` for a chain of ours.
+    fn ethereum(&self) -> Option<&dyn Ethereum> {
+        None
+    }
     /// What users may see now. Taken once a request, so that an answer never mixes two heads.
     fn chain(&self) -> Arc<dyn ChainReader>;
     /// The VM of this chain.
@@ -65,6 +71,20 @@ pub trait Backend: Send + Sync + 'static {
     fn remote_verified(&self, domain: u32) -> Option<u64>;
     /// How far this node has checked what its chain says of other members.
     fn verified(&self) -> Option<Verified>;
+}
+
+/// An imported Ethereum chain, beyond what any chain has.
+pub trait Ethereum: Send + Sync {
+    /// Its forks, and its blobs.
+    fn schedule(&self) -> &Schedule;
+    /// Builds a block on one of its blocks, of all of these transactions, or of the pool's best that
+    /// can be in it. Nothing is kept of it. No blob transactions: the pool keeps no blobs.
+    fn build(
+        &self,
+        parent: B256,
+        attributes: Attributes,
+        txs: Option<Vec<Bytes>>,
+    ) -> Result<BuiltBlock, BuildError>;
 }
 
 /// How far the anchors of a chain were found true; `None` of it for a chain without Metalayer.

@@ -37,6 +37,10 @@ impl Prepared {
     /// Reads `[request, block?, state overrides?, block overrides?]`.
     pub(crate) fn new(api: &Api, args: &Args) -> RpcResult<Self> {
         let request: TransactionRequest = args.need(0, "transaction")?;
+        let blobs = request.has_eip4844_fields() || request.transaction_type == Some(3);
+        if blobs && api.backend.ethereum().is_none() {
+            return Err(TxError::Blob.into());
+        }
         let at = args.option::<Target>(1, "block")?.unwrap_or_default();
         let overrides = args.option::<StateOverride>(2, "state overrides")?.unwrap_or_default();
         let block_overrides = args.option::<BlockOverrides>(3, "block overrides")?;
@@ -75,9 +79,6 @@ impl Prepared {
 
 /// The parts of a call that need no block.
 fn to_call(request: TransactionRequest, chain_id: u64) -> RpcResult<Call> {
-    if request.has_eip4844_fields() || request.transaction_type == Some(3) {
-        return Err(TxError::Blob.into());
-    }
     if let Some(have) = request.chain_id.filter(|have| *have != chain_id) {
         return Err(SkipReason::ChainId { have, want: chain_id }.into());
     }
@@ -91,6 +92,8 @@ fn to_call(request: TransactionRequest, chain_id: u64) -> RpcResult<Call> {
         nonce: request.nonce,
         input: input.unwrap_or_default(),
         access_list: request.access_list.unwrap_or_default(),
+        blob_hashes: request.blob_versioned_hashes.unwrap_or_default(),
+        max_blob_fee: request.max_fee_per_blob_gas.unwrap_or_default(),
         authorizations: request.authorization_list.unwrap_or_default(),
         ..Call::default()
     })

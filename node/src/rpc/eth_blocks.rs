@@ -41,7 +41,8 @@ pub(crate) fn register(table: &mut Table) -> Result<(), RegisterMethodError> {
 
 fn counts(table: &mut Table) -> Result<(), RegisterMethodError> {
     let count = |block: Option<Arc<Block>>| block.map(|block| U64::from(block.txs.len()));
-    let none = |block: Option<Arc<Block>>| block.map(|_| U64::ZERO);
+    let uncles =
+        |block: Option<Arc<Block>>| block.map(|block| U64::from(json::uncles(&block).len()));
     table.quick("eth_getBlockTransactionCountByNumber", move |api, args| {
         let tag: BlockNumberOrTag = args.need(0, "block number")?;
         if tag.is_pending() {
@@ -53,11 +54,16 @@ fn counts(table: &mut Table) -> Result<(), RegisterMethodError> {
         Ok(count(by_hash(api, args)?))
     })?;
     table.quick("eth_getUncleCountByBlockNumber", move |api, args| {
-        Ok(none(by_number(api, args)?))
+        Ok(uncles(by_number(api, args)?))
     })?;
-    table.quick("eth_getUncleCountByBlockHash", move |api, args| Ok(none(by_hash(api, args)?)))?;
-    table.quick("eth_getUncleByBlockNumberAndIndex", |_, _| Ok(Value::Null))?;
-    table.quick("eth_getUncleByBlockHashAndIndex", |_, _| Ok(Value::Null))
+    table
+        .quick("eth_getUncleCountByBlockHash", move |api, args| Ok(uncles(by_hash(api, args)?)))?;
+    table.quick("eth_getUncleByBlockNumberAndIndex", |api, args| {
+        Ok(uncle_at(by_number(api, args)?, args.need(1, "index")?))
+    })?;
+    table.quick("eth_getUncleByBlockHashAndIndex", |api, args| {
+        Ok(uncle_at(by_hash(api, args)?, args.need(1, "index")?))
+    })
 }
 
 fn transactions(table: &mut Table) -> Result<(), RegisterMethodError> {
@@ -101,6 +107,10 @@ async fn shown(api: Arc<Api>, at: Target, args: &Args) -> RpcResult<Option<Value
 fn at_index(block: Option<Arc<Block>>, index: Index) -> Option<Value> {
     let block = block?;
     (index.0 < block.txs.len()).then(|| json::transaction(&block, index.0))
+}
+
+fn uncle_at(block: Option<Arc<Block>>, index: Index) -> Option<Value> {
+    block.and_then(|block| json::uncles(&block).get(index.0).map(json::uncle))
 }
 
 fn by_target(api: &Api, at: Target) -> RpcResult<Option<Arc<Block>>> {

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use alloy_consensus::Header;
 use alloy_primitives::{U64, U128};
 use alloy_rpc_types_eth::{BlockNumberOrTag, FeeHistory, Index};
-use causeway_chainspec::Block;
+use causeway_chainspec::{Block, NO_BLOBS};
 use jsonrpsee::core::RegisterMethodError;
 
 use super::error::{RpcError, RpcResult};
@@ -19,8 +20,6 @@ const MAX_PERCENTILES: usize = 100;
 const MIN_TIP: u128 = 1_000_000;
 /// Blocks looked at for a tip while they have no room.
 const TIP_BLOCKS: u64 = 20;
-/// Price of blob gas, wei: there are no blobs, so the excess is 0 (EIP-4844).
-const BLOB_FEE: u128 = 1;
 
 pub(crate) fn register(table: &mut Table) -> Result<(), RegisterMethodError> {
     table.quick("eth_gasPrice", |api, _| {
@@ -28,7 +27,10 @@ pub(crate) fn register(table: &mut Table) -> Result<(), RegisterMethodError> {
     })?;
     table.quick("eth_maxPriorityFeePerGas", |api, _| Ok(U128::from(suggested_tip(api)?)))?;
     table.quick("eth_baseFee", |api, _| Ok(U64::from(next_base_fee(api)?)))?;
-    table.quick("eth_blobBaseFee", |_, _| Ok(U128::from(BLOB_FEE)))?;
+    table.quick("eth_blobBaseFee", |api, _| {
+        let next = api.backend.chain().next_env(api.backend.now_ms())?;
+        Ok(U128::from(next.blob_base_fee))
+    })?;
     table.heavy("eth_feeHistory", |api, args, _| fee_history(api, args))
 }
 
@@ -89,21 +91,38 @@ fn fee_history(api: &Api, args: &Args) -> RpcResult<FeeHistory> {
     for number in history.oldest_block..=newest {
         let header = chain.header(number)?.ok_or_else(RpcError::pruned)?;
         history.base_fee_per_gas.push(u128::from(header.base_fee_per_gas.unwrap_or_default()));
+        let (blob_fee, used) = blobs(api, &header);
+        history.base_fee_per_blob_gas.push(blob_fee);
+        history.blob_gas_used_ratio.push(used);
         history.gas_used_ratio.push(header.gas_used as f64 / header.gas_limit.max(1) as f64);
         if let Some(percentiles) = &percentiles {
             let block = chain.block(number)?.ok_or_else(RpcError::pruned)?;
             reward.push(reward_at(&block, percentiles));
         }
     }
-    let next = match chain.header(newest + 1)? {
-        Some(header) if newest < latest => header.base_fee_per_gas.unwrap_or_default(),
-        _ => chain.next_env(api.backend.now_ms())?.base_fee,
+    let (next, blob_fee) = match chain.header(newest + 1)? {
+        Some(header) if newest < latest => {
+            (header.base_fee_per_gas.unwrap_or_default(), blobs(api, &header).0)
+        }
+        _ => {
+            let next = chain.next_env(api.backend.now_ms())?;
+            (next.base_fee, next.blob_base_fee)
+        }
     };
     history.base_fee_per_gas.push(u128::from(next));
-    history.base_fee_per_blob_gas = vec![BLOB_FEE; count as usize + 1];
-    history.blob_gas_used_ratio = vec![0.0; count as usize];
+    history.base_fee_per_blob_gas.push(blob_fee);
     history.reward = percentiles.map(|_| reward);
     Ok(history)
+}
+
+/// Price of blob gas in a block, wei, and which share of the most it used. Our chains have no blobs,
+/// so the excess is 0 (EIP-4844); before Cancun there is no price.
+fn blobs(api: &Api, header: &Header) -> (u128, f64) {
+    let Some(ethereum) = api.backend.ethereum() else { return (NO_BLOBS, 0.0) };
+    let params = ethereum.schedule().blobs(header.timestamp).zip(header.excess_blob_gas);
+    let Some((params, excess)) = params else { return (0, 0.0) };
+    let used = header.blob_gas_used.unwrap_or_default() as f64;
+    (params.calc_blob_fee(excess), used / params.max_blob_gas_per_block().max(1) as f64)
 }
 
 fn check_percentiles(percentiles: &[f64]) -> RpcResult<()> {

@@ -1,6 +1,7 @@
 //! Blocks, transactions, receipts and logs in the shapes of the Ethereum execution API.
 
 use alloy_consensus::{Transaction, Typed2718};
+use alloy_eips::eip4895::Withdrawal;
 use alloy_primitives::{Address, B256, Bloom, U64, U128, logs_bloom};
 use alloy_rlp::Encodable;
 use alloy_rpc_types_eth::{Header, Log};
@@ -31,9 +32,40 @@ pub(crate) fn block(block: &Block, full: bool) -> Value {
     };
     map.insert("size".into(), json!(U64::from(size_bytes(block))));
     map.insert("transactions".into(), Value::Array(txs));
-    map.insert("uncles".into(), json!([]));
-    map.insert("withdrawals".into(), json!([]));
+    let uncles: Vec<B256> = uncles(block).iter().map(|uncle| uncle.hash_slow()).collect();
+    map.insert("uncles".into(), json!(uncles));
+    if let Some(withdrawals) = withdrawals(block) {
+        map.insert("withdrawals".into(), json!(withdrawals));
+    }
     Value::Object(map)
+}
+
+/// Headers of a block's uncles; only blocks of Ethereum chains have any.
+pub(crate) fn uncles(block: &Block) -> &[alloy_consensus::Header] {
+    block.ethereum.as_deref().map_or(&[], |parts| &parts.uncles)
+}
+
+/// An uncle, as a block without transactions.
+pub(crate) fn uncle(uncle: &alloy_consensus::Header) -> Value {
+    let header = Header {
+        hash: uncle.hash_slow(),
+        inner: uncle.clone(),
+        total_difficulty: None,
+        size: None,
+    };
+    let mut map = object(&header);
+    let size = list_bytes(uncle.length() + list_bytes(0) * 2);
+    map.insert("size".into(), json!(U64::from(size)));
+    map.insert("uncles".into(), json!([]));
+    Value::Object(map)
+}
+
+/// Withdrawals of a block, of which ours have none; `None` before there were any (EIP-4895).
+fn withdrawals(block: &Block) -> Option<&[Withdrawal]> {
+    match block.ethereum.as_deref() {
+        Some(parts) => parts.withdrawals.as_deref(),
+        None => Some(&[]),
+    }
 }
 
 /// The block that would come next, as far as it is known: no hash, no nonce, no transactions.
@@ -64,15 +96,17 @@ pub(crate) fn pending_block(parent: BlockId, env: &BlockEnv) -> Value {
     Value::Object(map)
 }
 
-/// Bytes of the block in its RLP form: header, transactions, no uncles, no withdrawals.
+/// Bytes of the block in its RLP form: header, transactions, uncles, withdrawals.
 fn size_bytes(block: &Block) -> usize {
     let txs: usize = block
         .txs
         .iter()
         .map(|tx| if tx.envelope.is_legacy() { tx.raw.len() } else { tx.raw.length() })
         .sum();
-    let payload = block.header.length() + list_bytes(txs) + list_bytes(0) * 2;
-    list_bytes(payload)
+    let uncles = list_bytes(uncles(block).iter().map(Encodable::length).sum());
+    let withdrawals =
+        withdrawals(block).map_or(0, |list| list_bytes(list.iter().map(Encodable::length).sum()));
+    list_bytes(block.header.length() + list_bytes(txs) + uncles + withdrawals)
 }
 
 fn list_bytes(payload: usize) -> usize {
@@ -126,12 +160,20 @@ pub(crate) struct ReceiptJson {
     gas_used: U64,
     logs: Vec<Log>,
     logs_bloom: Bloom,
-    status: U64,
+    /// Before Byzantium, a receipt holds the state root instead (EIP-658).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<U64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    root: Option<B256>,
     to: Option<Address>,
     transaction_hash: B256,
     transaction_index: U64,
     #[serde(rename = "type")]
     tx_type: U64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    blob_gas_used: Option<U64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    blob_gas_price: Option<U128>,
     #[serde(skip_serializing_if = "Option::is_none")]
     deposit_nonce: Option<U64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -160,6 +202,10 @@ fn receipt_with(block: &Block, index: usize, first_log: usize) -> ReceiptJson {
     let (tx, receipt) = (&block.txs[index], &block.receipts[index]);
     let base_fee = block.header.base_fee_per_gas.unwrap_or_default();
     let deposit = tx.is_deposit();
+    let ethereum = block.ethereum.as_deref();
+    let root = ethereum.and_then(|parts| parts.post_states.get(index).copied());
+    let blob_gas_used = tx.envelope.blob_gas_used();
+    let blob_gas_price = blob_gas_used.and(ethereum).map(|parts| parts.blob_base_fee);
     ReceiptJson {
         block_hash: block.hash,
         block_number: U64::from(block.header.number),
@@ -170,11 +216,14 @@ fn receipt_with(block: &Block, index: usize, first_log: usize) -> ReceiptJson {
         gas_used: U64::from(receipt.gas_used),
         logs: logs_of(block, index, first_log, false).collect(),
         logs_bloom: logs_bloom(&receipt.logs),
-        status: U64::from(u8::from(receipt.success)),
+        status: root.is_none().then(|| U64::from(u8::from(receipt.success))),
+        root,
         to: tx.envelope.to(),
         transaction_hash: tx.hash,
         transaction_index: U64::from(index),
         tx_type: U64::from(tx.envelope.ty()),
+        blob_gas_used: blob_gas_used.map(U64::from),
+        blob_gas_price: blob_gas_price.map(U128::from),
         deposit_nonce: deposit.then(|| U64::from(receipt.deposit_nonce)),
         deposit_receipt_version: deposit.then(|| U64::from(1)),
     }

@@ -15,6 +15,7 @@ mod eth_logs;
 mod eth_state;
 mod eth_submit;
 mod eth_subscribe;
+mod ethereum_config;
 mod feed;
 mod http;
 mod json;
@@ -27,6 +28,7 @@ mod rendered;
 mod rollup;
 mod table;
 mod target;
+mod testing;
 #[cfg(test)]
 mod tests;
 mod txpool;
@@ -84,6 +86,7 @@ const MODULES: &[(&str, Register)] = &[
     ("eth", eth_filters::register),
     ("eth", eth_submit::register),
     ("eth", eth_subscribe::register),
+    ("eth", ethereum_config::register),
     ("net", net::register),
     ("web3", web3::register),
     ("rpc", web3::register_rpc),
@@ -91,7 +94,11 @@ const MODULES: &[(&str, Register)] = &[
     ("rollup", rollup::register),
     ("rollup", feed::register),
     ("metalayer", metalayer::register),
+    ("testing", testing::register),
 ];
+
+/// Namespaces that answer only where they are named.
+const NAMED: &[&str] = &["testing"];
 
 /// Limits and manners of one RPC server.
 #[derive(Debug, Clone)]
@@ -275,6 +282,15 @@ fn table(backend: Arc<dyn Backend>, config: RpcConfig) -> eyre::Result<(Methods,
     Ok((table.module.into(), layers))
 }
 
+/// Namespaces of chains that are no rollup: all but those that are about one.
+pub fn namespaces_of_ethereum() -> Vec<String> {
+    let rollup = ["rollup", "metalayer", "admin"];
+    let mut names: Vec<_> = MODULES.iter().map(|(name, _)| *name).collect();
+    names.retain(|name| !rollup.contains(name));
+    names.dedup();
+    names.into_iter().map(str::to_owned).collect()
+}
+
 /// The namespaces that answer, and those that do not, each once and in the order of the table.
 fn namespaces(wanted: &[String]) -> eyre::Result<(Vec<&'static str>, Vec<&'static str>)> {
     let mut all: Vec<&'static str> = MODULES.iter().map(|(name, _)| *name).collect();
@@ -282,7 +298,8 @@ fn namespaces(wanted: &[String]) -> eyre::Result<(Vec<&'static str>, Vec<&'stati
     if let Some(unknown) = wanted.iter().find(|name| !all.contains(&name.as_str())) {
         bail!("rpc: unknown namespace {unknown:?}: this binary has {all:?}");
     }
-    Ok(all.into_iter().partition(|name| wanted.is_empty() || wanted.iter().any(|w| w == name)))
+    let by_default = |name: &str| wanted.is_empty() && !NAMED.contains(&name);
+    Ok(all.into_iter().partition(|name| by_default(name) || wanted.iter().any(|w| w == name)))
 }
 
 /// Nobody may answer a notification (JSON-RPC 2.0, section 4.1), but the server writes `null`. No

@@ -1,5 +1,6 @@
 //! The binary as a person at a shell meets it: files it writes, what it prints, how it ends.
 
+mod ethereum;
 mod refusals;
 
 use std::path::Path;

@@ -7,6 +7,7 @@
 
 mod blobs;
 mod da;
+mod ethereum;
 mod files;
 mod http;
 mod lab;
@@ -66,6 +67,8 @@ pub const TARGETS: &[Target] = &[
     text("units", specs::units, specs::units_seeds, texts::UNITS, 256, 30_000),
     text("alloc", specs::alloc, specs::alloc_seeds, texts::ALLOC, 4096, 900),
     text("node_file", specs::node_file, specs::node_file_seeds, texts::NODE, 4096, 9_000),
+    text("genesis", ethereum::genesis, ethereum::genesis_seeds, texts::GENESIS, 8192, 9_000),
+    binary("ethereum_block", ethereum::block, ethereum::block_seeds, 8192, 15_000),
     text("http", http::connection, http::connection_seeds, texts::HTTP, 4096, 2_000),
     text("rpc", rpc::request, rpc::request_seeds, texts::RPC, 4096, 6_000),
     binary("mailbox", vm::mailbox, vm::mailbox_seeds, 2048, 3_000),

@@ -140,6 +140,30 @@ pub(super) const UNITS: &[&str] = &[
     ".0",
 ];
 
+/// Of genesis files of Ethereum chains.
+pub(super) const GENESIS: &[&str] = &[
+    "\"config\":",
+    "\"londonBlock\":",
+    "\"daoForkBlock\":",
+    "\"terminalTotalDifficulty\":",
+    "\"cancunTime\":",
+    "\"bpo2Time\":",
+    "\"blobSchedule\":",
+    "\"target\":",
+    "\"max\":",
+    "\"baseFeeUpdateFraction\":",
+    "\"clique\":",
+    "\"alloc\":",
+    "\"storage\":",
+    "\"0xffffffffffffffff\"",
+    "18446744073709551615",
+    "{",
+    "}",
+    ",",
+    ":",
+    "null",
+];
+
 /// Of genesis files.
 pub(super) const ALLOC: &[&str] = &[
     "\"alloc\":",

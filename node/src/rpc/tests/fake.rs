@@ -180,6 +180,7 @@ impl FakeChain {
             receipts,
             skipped: Vec::new(),
             outbox,
+            ethereum: None,
             plan: BlockPlan::new(claim, BlockBody::default(), Vec::new(), &|_| None),
         });
         self.blocks.push(block.clone());
