@@ -40,7 +40,7 @@ export async function serve(files) {
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
-  return { url: `http://localhost:${server.address().port}/`, close: () => server.close() }
+  return { url: `http://localhost:${server.address().port}/`, close: () => { server.close(); server.closeAllConnections() } }
 }
 
 /** Writes down what a page shows, for whoever looks for the reason of a failure; returns the file's path. */

@@ -36,7 +36,7 @@ function client() {
   return createWalletClient({ account, chain, transport: http(rpcUrls[0], { retryCount: 0 }) })
 }
 
-/** EIP-3085: the node must say that it is the chain the page calls it. */
+/** EIP-3085: the node must say that it is the chain the page calls it. Then it is switched to, as wallets offer. */
 async function addChain({ chainId, chainName, nativeCurrency, rpcUrls }) {
   if (!isHex(chainId) || !chainName || !rpcUrls?.length || nativeCurrency?.decimals !== 18) {
     throw new ProviderRpcError(-32602, 'chainId, chainName, rpcUrls and a currency of 18 decimals are needed')
@@ -44,7 +44,7 @@ async function addChain({ chainId, chainName, nativeCurrency, rpcUrls }) {
   const told = await ask(rpcUrls[0], 'eth_chainId')
   if (told !== chainId) throw new ProviderRpcError(-32602, `the RPC does not match the chain id: it is ${told}`)
   networks.set(chainId, { chainName, nativeCurrency, rpcUrls })
-  return null
+  return switchChain({ chainId })
 }
 
 /** EIP-3326. */
