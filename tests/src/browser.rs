@@ -15,7 +15,9 @@ pub fn install() -> eyre::Result<()> {
     }
     let advice = "Chromium is needed for this test: apt-get install chromium";
     ensure!(rustix::process::geteuid().is_root(), advice);
-    for arguments in [&["update", "-q"][..], &["install", "-qy", "--no-install-recommends", "chromium"]] {
+    for arguments in
+        [&["update", "-q"][..], &["install", "-qy", "--no-install-recommends", "chromium"]]
+    {
         let status = Command::new("apt-get")
             .args(arguments)
             .env("DEBIAN_FRONTEND", "noninteractive")

@@ -164,10 +164,11 @@ describe('indexer: more logs than one answer holds', () => {
     assert.equal((await ask([])).length, TICKS[2])
   })
 
-  it('a range that is upside down is refused, and one beyond the head is empty', async () => {
+  it('a range that is upside down is refused, and one beyond the head is empty', async (t) => {
+    assert.deepEqual(await rpc(RPC, 'eth_getLogs', [filter(2n ** 40n, 2n ** 41n)]), [])
+    if (await isAnvil()) return t.skip('anvil finds nothing in it')
     const { error } = await rpcResponse(RPC, 'eth_getLogs', [filter(ticked[1], ticked[0])])
     assert.equal(error.code, -32602)
-    assert.deepEqual(await rpc(RPC, 'eth_getLogs', [filter(2n ** 40n, 2n ** 41n)]), [])
   })
 })
 
@@ -191,14 +192,15 @@ describe('indexer: Blockscout', () => {
     assert.equal(missing, null)
   })
 
-  it('there are no uncles', async () => {
+  it('there are no uncles', async (t) => {
     const { hash, number, uncles } = await rpc(RPC, 'eth_getBlockByNumber', ['latest', false])
     assert.deepEqual(uncles, [])
     assert.deepEqual(await rpcBatch(RPC, [
       ['eth_getUncleCountByBlockHash', [hash]], ['eth_getUncleCountByBlockNumber', [number]],
       ['eth_getUncleByBlockHashAndIndex', [hash, '0x0']], ['eth_getUncleByBlockNumberAndIndex', [number, '0x0']],
-      ['eth_getUncleCountByBlockHash', [`0x${'12'.repeat(32)}`]],
-    ]), ['0x0', '0x0', null, null, null])
+    ]), ['0x0', '0x0', null, null])
+    if (await isAnvil()) return t.skip('anvil refuses to count those of a block that is not there')
+    assert.equal(await rpc(RPC, 'eth_getUncleCountByBlockHash', [`0x${'12'.repeat(32)}`]), null)
   })
 
   it('txpool_content shows what waits, and no more once it is in a block', async () => {
@@ -231,7 +233,9 @@ describe('indexer: following the head', () => {
       ['eth_getBlockByHash', [head.hash, true]], ['eth_getBlockReceipts', [head.hash]],
     ])
     assert.equal(receipts.length, block.transactions.length)
-    for (const [key, value] of Object.entries(head)) assert.deepEqual(block[key], value, key)
+    // Some nodes send the transactions' hashes along.
+    const { transactions, ...header } = head
+    for (const [key, value] of Object.entries(header)) assert.deepEqual(block[key], value, key)
     return block
   }
 
