@@ -77,6 +77,13 @@ const firstEvent = (listening, event) => new Promise((resolve, reject) => {
   listening.once(event, (payload) => { clearTimeout(deadline); resolve(payload) }).catch(reject)
 })
 
+/** Ends its subscriptions before it, since ethers lets nobody catch their failures. */
+async function finish(watching) {
+  await watching.removeAllListeners()
+  for (const _ of [1, 2]) await watching.send('eth_chainId', [])
+  await watching.destroy()
+}
+
 describe('ethers: contract', () => {
   it('writes, reads and queries events', async () => {
     const receipt = await (await probe.store(1n, 11n)).wait()
@@ -98,7 +105,7 @@ describe('ethers: contract', () => {
     await socket.getBlockNumber()
     await (await probe.store(3n, 33n)).wait()
     assert.equal((await event).args.value, 33n)
-    await socket.destroy()
+    await finish(socket)
   })
 
   it('estimates suffice, and populateTransaction fills in the rest', async () => {
@@ -197,7 +204,7 @@ describe('ethers: what it watches', () => {
         assert.ok((await watching.getBlock(number)).transactions.includes(hash))
         assert.deepEqual(blocks, [...new Set(blocks)].sort((a, b) => a - b), 'blocks twice or out of order')
       } finally {
-        await watching.destroy()
+        await finish(watching)
       }
     })
   }
