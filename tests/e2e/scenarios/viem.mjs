@@ -7,7 +7,7 @@ import {
   parseSignature, toHex, toRlp,
 } from 'viem'
 import {
-  CHAIN_ID, FEES, RPC, contract, deploy, freshAccount, fundedAccount, isAnvil, permitMessage, publicClient, rpc,
+  CHAIN_ID, FEES, RPC, ZERO_ADDRESS, contract, deploy, freshAccount, fundedAccount, isAnvil, permitMessage, publicClient, rpc,
   rpcResponse, until, waitForReceipt, walletClient, webSocketClient,
 } from '../lib.mjs'
 import { provenValue } from '../mpt.mjs'
@@ -81,7 +81,10 @@ describe('viem: transactions', () => {
 
   it('estimateGas, estimateFeesPerGas, getGasPrice', async () => {
     const { baseFeePerGas } = await client.getBlock()
-    assert.equal(await client.estimateGas({ account, to: freshAccount().address, value: 1n }), 21_000n)
+    // To nobody, to oneself, and to where coins are burnt.
+    for (const to of [freshAccount().address, account.address, ZERO_ADDRESS]) {
+      assert.equal(await client.estimateGas({ account, to, value: 1n }), 21_000n)
+    }
     const fees = await client.estimateFeesPerGas()
     assert.ok(fees.maxFeePerGas >= baseFeePerGas && fees.maxFeePerGas >= fees.maxPriorityFeePerGas)
     assert.ok(await client.getGasPrice() > 0n)
