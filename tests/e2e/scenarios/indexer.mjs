@@ -250,7 +250,8 @@ describe('indexer: following the head', () => {
       const wallet = walletClient(account)
       const sent = []
       for (let n = 0n; n < 5n; n++) {
-        const receipt = await waitForReceipt(await wallet.sendTransaction({ to: address, data: data(n), gas: 100_000n, ...FEES }))
+        const hash = await wallet.sendTransaction({ to: address, data: data(n), gas: 100_000n, ...FEES })
+        const receipt = await waitForReceipt(hash)
         sent.push(...receipt.logs.map((log) => [log.blockHash, log.logIndex]))
       }
       await until('all logs are told', () => (logs.length >= sent.length ? true : undefined))

@@ -7,8 +7,8 @@ import {
   parseSignature, toHex, toRlp,
 } from 'viem'
 import {
-  CHAIN_ID, FEES, RPC, ZERO_ADDRESS, contract, deploy, freshAccount, fundedAccount, isAnvil, permitMessage, publicClient, rpc,
-  rpcResponse, until, waitForReceipt, walletClient, webSocketClient,
+  CHAIN_ID, FEES, RPC, ZERO_ADDRESS, contract, deploy, freshAccount, fundedAccount, isAnvil, permitMessage, publicClient,
+  rpc, rpcResponse, until, waitForReceipt, walletClient, webSocketClient,
 } from '../lib.mjs'
 import { provenValue } from '../mpt.mjs'
 
@@ -100,6 +100,12 @@ describe('viem: transactions', () => {
     assert.equal(request.maxPriorityFeePerGas, tip)
     assert.ok(request.maxFeePerGas > tip)
     assert.ok(await client.getBlobBaseFee() > 0n)
+  })
+
+  it('sendTransactionSync answers with the receipt (EIP-7966)', async () => {
+    const receipt = await wallet.sendTransactionSync({ to: freshAccount().address, value: 1n })
+    assert.equal(receipt.status, 'success')
+    assert.deepEqual(await client.getTransactionReceipt({ hash: receipt.transactionHash }), receipt)
   })
 
   it('deployContract with what the node estimates', async () => {
