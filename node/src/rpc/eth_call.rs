@@ -143,6 +143,7 @@ fn is_transfer(prepared: &Prepared) -> RpcResult<bool> {
 
 /// True for an address in the range where VMs keep built-in code.
 fn is_precompile(address: Address) -> bool {
-    address.0[..18].iter().all(|byte| *byte == 0)
+    !address.is_zero()
+        && address.0[..18].iter().all(|byte| *byte == 0)
         && U256::from_be_slice(address.as_slice()) <= U256::from(0x1ff)
 }

@@ -2,10 +2,14 @@
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures::future::Either;
 use jsonrpsee::server::{HttpBody, HttpRequest, HttpResponse};
 use tower_http::cors::{AllowOrigin, Any, CorsLayer};
+
+/// How long a browser need not ask again whether a page may call; Chromium's most is 2 hours.
+const PREFLIGHT: Duration = Duration::from_secs(7200);
 
 /// Origins that are let in; "*" is all.
 #[derive(Debug, Clone)]
@@ -22,7 +26,7 @@ impl OriginLayer {
 
     /// The CORS side of the same list; preflights are always answered.
     pub(crate) fn cors(&self) -> CorsLayer {
-        let layer = CorsLayer::new().allow_headers(Any).allow_methods(Any);
+        let layer = CorsLayer::new().allow_headers(Any).allow_methods(Any).max_age(PREFLIGHT);
         if self.0.iter().any(|allowed| allowed == "*") {
             return layer.allow_origin(Any);
         }

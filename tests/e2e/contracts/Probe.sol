@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.20;
 
-/// Storage, an event, and both kinds of revert.
+/// Storage, an event, and every kind of revert.
 contract Probe {
     mapping(uint256 => uint256) public values; // slot 0
     uint256 public writes; // slot 1
@@ -24,5 +24,10 @@ contract Probe {
     function fail() external {
         writes += 1;
         revert("not today");
+    }
+
+    function share(uint256 parts) external returns (uint256) {
+        writes += 1;
+        return 100 / parts;
     }
 }

@@ -3,11 +3,12 @@ import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
 import {
   BaseError, ContractFunctionRevertedError, ExecutionRevertedError, InsufficientFundsError, IntrinsicGasTooLowError,
-  NonceTooLowError, concatHex, encodeFunctionData, keccak256, parseEther, toHex, toRlp,
+  NonceTooLowError, concatHex, encodeFunctionData, keccak256, maxUint256, parseEther,
+  parseSignature, toHex, toRlp,
 } from 'viem'
 import {
-  CHAIN_ID, FEES, RPC, contract, deploy, freshAccount, fundedAccount, isAnvil, publicClient, rpc, rpcResponse,
-  until, waitForReceipt, walletClient, webSocketClient,
+  CHAIN_ID, FEES, RPC, ZERO_ADDRESS, contract, deploy, freshAccount, fundedAccount, isAnvil, permitMessage, publicClient,
+  rpc, rpcResponse, until, waitForReceipt, walletClient, webSocketClient,
 } from '../lib.mjs'
 import { provenValue } from '../mpt.mjs'
 
@@ -80,10 +81,40 @@ describe('viem: transactions', () => {
 
   it('estimateGas, estimateFeesPerGas, getGasPrice', async () => {
     const { baseFeePerGas } = await client.getBlock()
-    assert.equal(await client.estimateGas({ account, to: freshAccount().address, value: 1n }), 21_000n)
+    // To nobody, to oneself, and to where coins are burnt.
+    for (const to of [freshAccount().address, account.address, ZERO_ADDRESS]) {
+      assert.equal(await client.estimateGas({ account, to, value: 1n }), 21_000n)
+    }
     const fees = await client.estimateFeesPerGas()
     assert.ok(fees.maxFeePerGas >= baseFeePerGas && fees.maxFeePerGas >= fees.maxPriorityFeePerGas)
     assert.ok(await client.getGasPrice() > 0n)
+  })
+
+  it('prepareTransactionRequest fills in fees, gas and nonce as the node would', async () => {
+    const [request, tip, nonce] = await Promise.all([
+      wallet.prepareTransactionRequest({ to: freshAccount().address, value: 1n }),
+      client.estimateMaxPriorityFeePerGas(),
+      client.getTransactionCount({ address: account.address }),
+    ])
+    assert.deepEqual([request.type, request.gas, request.nonce], ['eip1559', 21_000n, nonce])
+    assert.equal(request.maxPriorityFeePerGas, tip)
+    assert.ok(request.maxFeePerGas > tip)
+    assert.ok(await client.getBlobBaseFee() > 0n)
+  })
+
+  it('sendTransactionSync answers with the receipt (EIP-7966)', async () => {
+    const receipt = await wallet.sendTransactionSync({ to: freshAccount().address, value: 1n })
+    assert.equal(receipt.status, 'success')
+    assert.deepEqual(await client.getTransactionReceipt({ hash: receipt.transactionHash }), receipt)
+  })
+
+  it('deployContract with what the node estimates', async () => {
+    const hash = await wallet.deployContract({ abi: probe.abi, bytecode: probe.bytecode })
+    const { status, contractAddress, gasUsed } = await waitForReceipt(hash)
+    assert.equal(status, 'success')
+    assert.notEqual(await client.getCode({ address: contractAddress }), undefined)
+    const { gas } = await client.getTransaction({ hash })
+    assert.ok(gas >= gasUsed && gas < gasUsed * 13n / 10n, `estimated ${gas}, used ${gasUsed}`)
   })
 
   it('getFeeHistory agrees with the headers', async () => {
@@ -119,6 +150,140 @@ describe('viem: transactions', () => {
     await rpc(RPC, 'eth_sendRawTransaction', [first])
     await waitForReceipt(keccak256(second))
     assert.equal(await client.getTransactionCount({ address: account.address, blockTag: 'pending' }), nonce + 2)
+  })
+
+  it('a transaction that waits is sped up, and who waits for the first hears of it', async () => {
+    const nonce = await client.getTransactionCount({ address: account.address })
+    const send = (nonce, tip) => wallet.sendTransaction({
+      to: account.address, gas: 21_000n, nonce, maxFeePerGas: FEES.maxFeePerGas, maxPriorityFeePerGas: tip,
+    })
+    const slow = await send(nonce + 1, 10n ** 9n)
+    await assert.rejects(send(nonce + 1, 10n ** 9n + 1n), /replacement transaction underpriced/)
+    const asked = []
+    const waits = publicClient(RPC, { onFetchRequest: (_, { body }) => { asked.push(JSON.parse(body).method) } })
+    const waiting = new Promise((onReplaced, reject) => {
+      waits.waitForTransactionReceipt({ hash: slow, onReplaced, timeout: 10_000 }).catch(reject)
+    })
+    // Once viem knows the first one it looks through the blocks for what takes its place.
+    await until('viem knows the first', () => asked.find((method) => method === 'eth_getBlockByNumber'))
+    const fast = await wallet.sendTransaction({
+      to: account.address, gas: 21_000n, nonce: nonce + 1, maxFeePerGas: FEES.maxFeePerGas * 2n,
+      maxPriorityFeePerGas: 10n ** 10n,
+    })
+    await send(nonce, 10n ** 9n)
+    const { reason, transaction, transactionReceipt } = await waiting
+    assert.equal(reason, 'repriced')
+    assert.deepEqual([transaction.hash, transactionReceipt.status], [fast, 'success'])
+  })
+})
+
+describe('viem: typed data', () => {
+  const coin = contract('Coin')
+  const spender = freshAccount()
+  let token
+
+  before(async () => { token = { address: await deploy(coin, [1000n], account), abi: coin.abi } })
+
+  it('the token tells its domain, and an allowance is signed and used', async () => {
+    const { domain } = await client.getEip712Domain({ address: token.address })
+    assert.deepEqual([domain.name, domain.version, domain.chainId], ['Coin', '1', CHAIN_ID])
+    const nonce = await client.readContract({ ...token, functionName: 'nonces', args: [account.address] })
+    const permit = permitMessage(token.address, {
+      owner: account.address, spender: spender.address, value: 70n, nonce, deadline: maxUint256,
+    })
+    const signature = await wallet.signTypedData(permit)
+    assert.ok(await client.verifyTypedData({ ...permit, address: account.address, signature }))
+
+    const { v, r, s } = parseSignature(signature)
+    const { request } = await client.simulateContract({
+      ...token, account, functionName: 'permit',
+      args: [account.address, spender.address, 70n, maxUint256, Number(v), r, s],
+    })
+    assert.equal((await waitForReceipt(await wallet.writeContract(request))).status, 'success')
+    const args = [account.address, spender.address]
+    assert.equal(await client.readContract({ ...token, functionName: 'allowance', args }), 70n)
+  })
+
+  it('a signed message is verified by the chain, too', async () => {
+    const signature = await wallet.signMessage({ message: 'causeway' })
+    assert.ok(await client.verifyMessage({ address: account.address, message: 'causeway', signature }))
+    assert.ok(!await client.verifyMessage({ address: spender.address, message: 'causeway', signature }))
+  })
+})
+
+describe('viem: polling', () => {
+  const keyed = (key) => ({ address, abi: probe.abi, eventName: 'Stored', args: { key } })
+
+  it('a block filter', async () => {
+    const filter = await client.createBlockFilter()
+    const { blockHash } = await waitForReceipt(await store(20n, 1n))
+    assert.ok((await client.getFilterChanges({ filter })).includes(blockHash))
+    assert.ok(!(await client.getFilterChanges({ filter })).includes(blockHash), 'the same block twice')
+    assert.equal(await client.uninstallFilter({ filter }), true)
+  })
+
+  it('a filter of events, its history and its end', async () => {
+    const first = await waitForReceipt(await store(21n, 1n))
+    const filter = await client.createContractEventFilter({ ...keyed(21n), fromBlock: first.blockNumber })
+    const other = await store(22n, 1n)
+    const second = await store(21n, 2n)
+    await Promise.all([other, second].map((hash) => waitForReceipt(hash)))
+    const seen = await client.getFilterChanges({ filter })
+    assert.ok(seen.some((log) => log.transactionHash === second && log.args.value === 2n))
+    assert.ok(seen.every((log) => log.args.key === 21n))
+    assert.deepEqual(await client.getFilterChanges({ filter }), [])
+    const all = await client.getFilterLogs({ filter })
+    assert.deepEqual(all.map((log) => log.transactionHash), [first.transactionHash, second])
+
+    assert.equal(await client.uninstallFilter({ filter }), true)
+    assert.equal(await client.uninstallFilter({ filter }), false)
+    await assert.rejects(client.getFilterChanges({ filter }), /filter not found/)
+  })
+
+  it('a filter of pending transactions', async () => {
+    const filter = await client.createPendingTransactionFilter()
+    const hash = await store(23n, 1n)
+    assert.deepEqual(await client.getFilterChanges({ filter }), [hash])
+    await client.uninstallFilter({ filter })
+  })
+
+  it('watchContractEvent over HTTP', async () => {
+    const seen = []
+    const errors = []
+    const unwatch = client.watchContractEvent({
+      ...keyed(24n), onLogs: (logs) => seen.push(...logs), onError: (error) => errors.push(error),
+    })
+    try {
+      // It makes its filter in the background; what is stored before that is not told.
+      const log = await until('an event is told', async () => {
+        assert.deepEqual(errors, [])
+        if (!seen.length) await waitForReceipt(await store(24n, 5n))
+        return seen[0]
+      })
+      assert.deepEqual(log.args, { caller: account.address, key: 24n, value: 5n })
+    } finally {
+      unwatch()
+    }
+  })
+})
+
+describe('viem: batch transport', () => {
+  it('what is asked at once goes out as one request, and errors stay apart', async () => {
+    const bodies = []
+    const batching = publicClient(RPC, {
+      batch: true, onFetchRequest: (_, { body }) => { bodies.push(JSON.parse(body)) },
+    })
+    const [block, nonce, code, failed, values] = await Promise.all([
+      batching.getBlock(),
+      batching.getTransactionCount({ address: account.address }),
+      batching.getCode({ address }),
+      batching.simulateContract({ account, address, abi: probe.abi, functionName: 'fail' }).catch((error) => error),
+      batching.readContract({ address, abi: probe.abi, functionName: 'values', args: [123n] }),
+    ])
+    assert.deepEqual(bodies.map((body) => body.length), [5])
+    assert.ok(block.number > 0n && nonce > 0 && code.length > 2)
+    assert.equal(values, 0n)
+    assert.equal(failed.walk((cause) => cause instanceof ContractFunctionRevertedError).reason, 'not today')
   })
 })
 
@@ -217,6 +382,43 @@ describe('viem: state', () => {
     assert.ok(unknown.error, 'an unknown block hash must be an error')
   })
 
+  it('simulateContract tells the result, and changes nothing', async () => {
+    const writes = () => client.readContract({ address, abi: probe.abi, functionName: 'writes' })
+    const before = await writes()
+    const { result, request } = await client.simulateContract({
+      account, address, abi: probe.abi, functionName: 'share', args: [4n],
+    })
+    assert.equal(result, 25n)
+    assert.equal(await writes(), before)
+    assert.equal((await waitForReceipt(await wallet.writeContract(request))).status, 'success')
+    assert.equal(await writes(), before + 1n)
+  })
+
+  it('a call in another block and with another balance', async () => {
+    // NUMBER, PUSH0, MSTORE, PUSH1 32, PUSH0, RETURN; then SELFBALANCE in place of NUMBER.
+    const number = await client.call({ data: '0x435f5260205ff3', blockOverrides: { number: 123_456n } })
+    assert.equal(BigInt(number.data), 123_456n)
+    const stateOverride = [{ address, code: '0x475f5260205ff3', balance: 7n }]
+    assert.equal(BigInt((await client.call({ to: address, stateOverride })).data), 7n)
+  })
+
+  it('balances, nonces, code and storage of the past', async () => {
+    const someone = freshAccount()
+    const first = await waitForReceipt(await wallet.sendTransaction({ to: someone.address, value: 5n }))
+    const second = await waitForReceipt(await wallet.sendTransaction({ to: someone.address, value: 6n }))
+    assert.ok(second.blockNumber > first.blockNumber)
+    const balanceAt = (blockNumber) => client.getBalance({ address: someone.address, blockNumber })
+    assert.equal(await balanceAt(first.blockNumber - 1n), 0n)
+    assert.equal(await balanceAt(first.blockNumber), 5n)
+    assert.equal(await balanceAt(second.blockNumber), 11n)
+    const nonceAt = (blockNumber) => client.getTransactionCount({ address: account.address, blockNumber })
+    assert.equal(await nonceAt(second.blockNumber), await nonceAt(first.blockNumber) + 1)
+    assert.equal(await client.getCode({ address, blockNumber: 0n }), undefined)
+    const slot = slotOf(7n)
+    const at = (blockNumber) => client.getStorageAt({ address, slot, blockNumber })
+    assert.deepEqual([await at(receipt.blockNumber - 1n), await at(receipt.blockNumber)].map(Number), [0, 77])
+  })
+
   it('getLogs by address, event, range and block hash', async () => {
     const filter = { address, event: probe.abi.find((item) => item.name === 'Stored') }
     const logs = await client.getLogs({ ...filter, args: { key: 7n }, fromBlock: 0n, toBlock: 'latest' })
@@ -265,6 +467,20 @@ describe('viem: errors', () => {
       assert.equal(error.walk((cause) => cause instanceof ContractFunctionRevertedError).reason, 'not today')
       return true
     })
+  })
+
+  it('a panic is decoded', async () => {
+    const simulation = client.simulateContract({ account, address, abi: probe.abi, functionName: 'share', args: [0n] })
+    await assert.rejects(simulation, (error) => {
+      const { data, reason } = error.walk((cause) => cause instanceof ContractFunctionRevertedError)
+      assert.deepEqual([data.errorName, data.args], ['Panic', [0x12n]])
+      assert.match(reason, /[Dd]ivision or modulo by zero/)
+      return true
+    })
+    const call = { to: address, data: encodeFunctionData({ abi: probe.abi, functionName: 'share', args: [0n] }) }
+    const { error } = await rpcResponse(RPC, 'eth_call', [call, 'latest'])
+    assert.equal(error.code, 3)
+    assert.match(error.message, /^execution reverted: .*division or modulo by zero/)
   })
 
   it('estimateGas of a reverting call', async () => {

@@ -279,6 +279,7 @@ async fn pages_of_other_origins() {
         let world = World::new(RpcConfig { origins, ..RpcConfig::default() }).await;
         let (status, head, _) = world.http("OPTIONS", "/", &preflight, "").await;
         assert_eq!(status, 200);
+        assert!(head.contains("access-control-max-age: 7200"), "{head}");
         match allowed {
             Some(origin) => assert!(head.contains(&format!("{allow}: {origin}")), "{head}"),
             None => assert!(!head.contains(allow), "{head}"),
