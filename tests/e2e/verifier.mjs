@@ -3,7 +3,9 @@
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer } from 'node:http'
-import { SolidityCompilation, SourcifyChain, Verification, setLibSourcifyLoggerLevel } from '@ethereum-sourcify/lib-sourcify'
+import {
+  SolidityCompilation, SourcifyChain, Verification, setLibSourcifyLoggerLevel,
+} from '@ethereum-sourcify/lib-sourcify'
 import solc from 'solc'
 import { CHAIN_ID, RPC } from './lib.mjs'
 
@@ -51,7 +53,8 @@ export async function startVerifier() {
       jobs.set(verificationId, { ...job, contract: contract(address) })
     } catch (error) {
       const { code = 'internal_error', message } = error
-      jobs.set(verificationId, { ...job, contract: contract(address), error: { customCode: code, message, errorId: verificationId } })
+      const failure = { customCode: code, message, errorId: verificationId }
+      jobs.set(verificationId, { ...job, contract: contract(address), error: failure })
     }
     return [202, { verificationId }]
   }

@@ -1,7 +1,7 @@
 // Chromium without a window, and the pages that it is shown.
+import { once } from 'node:events'
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { createServer } from 'node:http'
-import { once } from 'node:events'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { chromium } from 'playwright-core'
@@ -35,12 +35,19 @@ export async function serve(files) {
   const server = createServer(({ url }, response) => {
     const name = url.slice(1) || 'index.html'
     const text = files[name]
-    response.writeHead(text === undefined ? 404 : 200, { 'content-type': TYPES[name.split('.').at(-1)] ?? 'text/plain' })
+    const type = TYPES[name.split('.').at(-1)] ?? 'text/plain'
+    response.writeHead(text === undefined ? 404 : 200, { 'content-type': type })
     response.end(text)
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
-  return { url: `http://localhost:${server.address().port}/`, close: () => { server.close(); server.closeAllConnections() } }
+  return {
+    url: `http://localhost:${server.address().port}/`,
+    close() {
+      server.close()
+      server.closeAllConnections()
+    },
+  }
 }
 
 /** Writes down what a page shows, for whoever looks for the reason of a failure; returns the file's path. */

@@ -1,7 +1,7 @@
 // An application as they are written today: wagmi finds the wallet, and does what the buttons say.
 import {
-  connect, createConfig, getBalance, readContract, sendTransaction, signTypedData, switchChain, waitForTransactionReceipt,
-  watchConnection, writeContract,
+  connect, createConfig, getBalance, readContract, sendTransaction, signTypedData, switchChain,
+  waitForTransactionReceipt, watchConnection, writeContract,
 } from '@wagmi/core'
 import { createPublicClient, defineChain, http, maxUint256, parseSignature, webSocket } from 'viem'
 import { mainnet } from 'viem/chains'

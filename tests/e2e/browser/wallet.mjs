@@ -32,7 +32,9 @@ async function ask(url, method, params) {
 
 function client() {
   const { chainName, rpcUrls, nativeCurrency } = networks.get(current)
-  const chain = defineChain({ id: hexToNumber(current), name: chainName, nativeCurrency, rpcUrls: { default: { http: rpcUrls } } })
+  const chain = defineChain({
+    id: hexToNumber(current), name: chainName, nativeCurrency, rpcUrls: { default: { http: rpcUrls } },
+  })
   return createWalletClient({ account, chain, transport: http(rpcUrls[0], { retryCount: 0 }) })
 }
 
@@ -67,10 +69,10 @@ const methods = {
   wallet_addEthereumChain: ([parameters]) => addChain(parameters),
   wallet_switchEthereumChain: ([parameters]) => switchChain(parameters),
   eth_sendTransaction: ([{ from, to, value, data, gas }]) => {
-    if (from?.toLowerCase() !== account.address.toLowerCase()) throw new ProviderRpcError(4100, 'not an account of this wallet')
-    return client().sendTransaction({
-      to, data, value: value && BigInt(value), gas: gas && BigInt(gas),
-    })
+    if (from?.toLowerCase() !== account.address.toLowerCase()) {
+      throw new ProviderRpcError(4100, 'not an account of this wallet')
+    }
+    return client().sendTransaction({ to, data, value: value && BigInt(value), gas: gas && BigInt(gas) })
   },
   personal_sign: ([message]) => account.signMessage({ message: { raw: message } }),
   eth_signTypedData_v4: ([, typedData]) => account.signTypedData(JSON.parse(typedData)),
@@ -95,7 +97,9 @@ const provider = {
   },
 }
 
-const info = { uuid: crypto.randomUUID(), name: 'Test Wallet', icon: 'data:image/svg+xml,<svg/>', rdns: 'example.test.wallet' }
+const info = {
+  uuid: crypto.randomUUID(), name: 'Test Wallet', icon: 'data:image/svg+xml,<svg/>', rdns: 'example.test.wallet',
+}
 const announce = () => window.dispatchEvent(
   new CustomEvent('eip6963:announceProvider', { detail: Object.freeze({ info, provider }) }),
 )

@@ -12,7 +12,9 @@ const key = generatePrivateKey()
 const sender = privateKeyToAddress(key)
 const built = mkdtempSync(join(tmpdir(), 'causeway-forge-'))
 const environment = {
-  FOUNDRY_OUT: join(built, 'out'), FOUNDRY_CACHE_PATH: join(built, 'cache'), FOUNDRY_BROADCAST: join(built, 'broadcast'),
+  FOUNDRY_OUT: join(built, 'out'),
+  FOUNDRY_CACHE_PATH: join(built, 'cache'),
+  FOUNDRY_BROADCAST: join(built, 'broadcast'),
 }
 
 describe('forge', () => {

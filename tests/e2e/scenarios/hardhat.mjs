@@ -44,7 +44,8 @@ describe('hardhat', () => {
   })
 
   it('ignition deploys a module and calls its contracts', async () => {
-    const said = await hardhat('ignition', 'deploy', 'hardhat/ignition/modules/Launch.js', '--deployment-id', deployment)
+    const module = 'hardhat/ignition/modules/Launch.js'
+    const said = await hardhat('ignition', 'deploy', module, '--deployment-id', deployment)
     assert.match(said, /successfully deployed/)
     deployed = JSON.parse(readFileSync(join(DEPLOYMENTS, deployment, 'deployed_addresses.json'), 'utf8'))
     const probe = { address: deployed['Launch#Probe'], abi: contract('Probe').abi }
