@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::{StatusCode, header};
+use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use causeway_chainspec::{Block, SkipReason};
@@ -26,6 +26,7 @@ pub use rpc::{CallGuard, MethodMetrics, Outcome, RpcMetrics};
 use crate::config::Role;
 use crate::node::{Node, NodeError};
 use crate::rpc::SubmitError;
+use crate::rpc::health;
 
 /// Path that is answered.
 pub const PATH: &str = "/metrics";
@@ -145,6 +146,16 @@ pub async fn serve(
     let failed = |error: std::io::Error| NodeError::Task(format!("metrics: {error}"));
     listener.set_nonblocking(true).map_err(failed)?;
     let listener = tokio::net::TcpListener::from_std(listener).map_err(failed)?;
+    let told = node.clone();
+    let health = move |uri: Uri| {
+        let node = told.clone();
+        async move {
+            // Never `None`: only its own paths lead here.
+            let (status, body) = health::answer(&*node, uri.path()).unwrap_or_default();
+            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::NOT_FOUND);
+            (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+        }
+    };
     let registry = Arc::new(registry(node, rpc));
     let scrape = move || {
         let registry = registry.clone();
@@ -159,6 +170,8 @@ pub async fn serve(
     };
     let router = Router::new()
         .route(PATH, get(scrape))
+        .route(health::HEALTH, get(health.clone()))
+        .route(health::READY, get(health))
         .layer(tower::limit::GlobalConcurrencyLimitLayer::new(SCRAPES));
     axum::serve(listener, router)
         .with_graceful_shutdown(stop.cancelled_owned())

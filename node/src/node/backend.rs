@@ -1,22 +1,25 @@
 //! The node as its JSON-RPC sees it.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use alloy_primitives::{Address, B256, Bytes};
 use async_trait::async_trait;
 use causeway_chainspec::{ChainSpec, Heads, Tx};
+use causeway_consensus::derive::Cursor;
 use causeway_consensus::mempool::ByNonce;
 use causeway_da::DaError;
 use causeway_execution::{ExecutionError, Vm};
 use tokio::sync::{broadcast, watch};
 
-use super::Node;
 use super::recent::Reader;
+use super::{Node, decode_cursor};
 use crate::config::Role;
 use crate::remote::Truth;
 use crate::rpc::backend::{
-    Backend, BlockEvent, ChainReader, NodeStatus, PoolContent, SubmitError, SyncStatus, Verified,
+    Backend, BlockEvent, ChainReader, Derivation, Derived, NodeStatus, PoolContent, SubmitError,
+    SyncStatus, Verified,
 };
 
 /// A node is "behind" when DA is this many blocks ahead of derivation.
@@ -26,6 +29,10 @@ const BEHIND: u64 = 8;
 impl Backend for Node {
     fn spec(&self) -> &ChainSpec {
         &self.spec
+    }
+
+    fn derivation(&self) -> Option<&dyn Derivation> {
+        Some(self)
     }
 
     fn chain(&self) -> Arc<dyn ChainReader> {
@@ -130,6 +137,25 @@ impl Backend for Node {
             Some(Truth::False(reason)) => alarm = Some(reason),
         }
         Some(Verified { head, waiting, alarm })
+    }
+}
+
+impl Derivation for Node {
+    fn heights(&self) -> Option<RangeInclusive<u64>> {
+        let cursor = self.cursor()?;
+        // The record below the first height is where derivation started.
+        Some(self.spec.da.start.max(1) - 1..=cursor.da.height)
+    }
+
+    fn at(&self, height: u64) -> Result<Option<Derived>, ExecutionError> {
+        let record = self.pipeline.snapshot().derived(height)?;
+        let cursor = record.map(|record| decode_cursor(&record)).transpose()?;
+        let derived = |cursor: Cursor| Derived {
+            da: cursor.da,
+            time_ms: cursor.time_ms,
+            safe: cursor.safe.number,
+        };
+        Ok(cursor.map(derived))
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the RPC needs from the node: one trait, and the values that cross it.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use alloy_consensus::Header;
@@ -23,6 +24,10 @@ pub trait Backend: Send + Sync + 'static {
     fn spec(&self) -> &ChainSpec;
     /// What only an imported Ethereum chain has; `None` for a chain of ours.
     fn ethereum(&self) -> Option<&dyn Ethereum> {
+        None
+    }
+    /// How the chain was derived from its DA layer; `None` for a chain that has none.
+    fn derivation(&self) -> Option<&dyn Derivation> {
         None
     }
     /// What users may see now. Taken once a request, so that an answer never mixes two heads.
@@ -71,6 +76,25 @@ pub trait Backend: Send + Sync + 'static {
     fn remote_verified(&self, domain: u32) -> Option<u64>;
     /// How far this node has checked what its chain says of other members.
     fn verified(&self) -> Option<Verified>;
+}
+
+/// What derivation wrote down for each DA block.
+pub trait Derivation: Send + Sync {
+    /// DA heights of which there is a record; `None` before the first.
+    fn heights(&self) -> Option<RangeInclusive<u64>>;
+    /// The record of a height.
+    fn at(&self, height: u64) -> Result<Option<Derived>, ExecutionError>;
+}
+
+/// Where the chain stood when a DA block had been derived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Derived {
+    /// The DA block.
+    pub da: DaRef,
+    /// Its time as derivation uses it, ms.
+    pub time_ms: u64,
+    /// Number of the safe block after it.
+    pub safe: u64,
 }
 
 /// An imported Ethereum chain, beyond what any chain has.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use alloy_primitives::{B256, U64};
+use alloy_primitives::{B256, Bytes, U64};
 use alloy_rpc_types_eth::{BlockId as Target, BlockNumberOrTag, Index};
 use causeway_chainspec::Block;
 use jsonrpsee::core::RegisterMethodError;
@@ -87,6 +87,12 @@ fn transactions(table: &mut Table) -> Result<(), RegisterMethodError> {
     table.quick("eth_getTransactionByBlockNumberAndIndex", |api, args| {
         Ok(at_index(by_number(api, args)?, args.need(1, "index")?))
     })?;
+    table.quick("eth_getRawTransactionByBlockHashAndIndex", |api, args| {
+        Ok(raw_at_index(by_hash(api, args)?, args.need(1, "index")?))
+    })?;
+    table.quick("eth_getRawTransactionByBlockNumberAndIndex", |api, args| {
+        Ok(raw_at_index(by_number(api, args)?, args.need(1, "index")?))
+    })?;
     table.quick("eth_getTransactionReceipt", |api, args| receipt(api, args.need(0, "hash")?))
 }
 
@@ -111,6 +117,10 @@ fn at_index(block: Option<Arc<Block>>, index: Index) -> Option<Value> {
 
 fn uncle_at(block: Option<Arc<Block>>, index: Index) -> Option<Value> {
     block.and_then(|block| json::uncles(&block).get(index.0).map(json::uncle))
+}
+
+fn raw_at_index(block: Option<Arc<Block>>, index: Index) -> Option<Bytes> {
+    block?.txs.get(index.0).map(|tx| tx.raw.clone())
 }
 
 fn by_target(api: &Api, at: Target) -> RpcResult<Option<Arc<Block>>> {

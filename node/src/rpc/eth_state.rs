@@ -6,6 +6,7 @@ use jsonrpsee::core::RegisterMethodError;
 use serde::Serialize;
 
 use super::error::{RpcError, RpcResult};
+use super::eth_accounts::code;
 use super::table::{Api, Args, Table};
 use super::target;
 
@@ -21,11 +22,7 @@ pub(crate) fn register(table: &mut Table) -> Result<(), RegisterMethodError> {
     table.quick("eth_getCode", |api, args| {
         let address = args.need(0, "address")?;
         let (_, state) = target::state(&*api.backend.chain(), args.option(1, "block")?)?;
-        let hash = state.account(address)?.and_then(|account| account.bytecode_hash);
-        Ok(match hash {
-            Some(hash) if hash != KECCAK256_EMPTY => state.code(hash)?.unwrap_or_default(),
-            _ => Bytes::new(),
-        })
+        code(&*state, address)
     })?;
     table.quick("eth_getStorageAt", |api, args| {
         let address = args.need(0, "address")?;
@@ -48,7 +45,7 @@ fn nonce(api: &Api, args: &Args) -> RpcResult<U64> {
 
 /// A storage key of up to 32 bytes, with or without leading zeros, and the form in which proofs
 /// give it back: as a quantity, unless all 32 bytes were written out.
-fn storage_key(text: &str) -> RpcResult<(U256, String)> {
+pub(crate) fn storage_key(text: &str) -> RpcResult<(U256, String)> {
     let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")).unwrap_or(text);
     if digits.len() > 64 {
         return Err(RpcError::params(format!(

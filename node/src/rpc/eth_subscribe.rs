@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use alloy_primitives::B256;
 use alloy_rpc_types_eth::Filter;
+use causeway_chainspec::Block;
 use jsonrpsee::core::{RegisterMethodError, SubscriptionResult};
 use jsonrpsee::{PendingSubscriptionSink, SubscriptionSink};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json, value::to_raw_value};
 use tokio::sync::broadcast;
 
@@ -13,6 +15,9 @@ use super::backend::Backend;
 use super::error::{RpcError, RpcResult};
 use super::table::{Api, Args, Table};
 use super::{eth_chain, eth_logs, json};
+
+/// Most transactions that one `transactionReceipts` may be narrowed to, as geth has it.
+const MAX_WANTED: usize = 200;
 
 pub(crate) fn register(table: &mut Table) -> Result<(), RegisterMethodError> {
     table.module.register_subscription(
@@ -37,7 +42,15 @@ enum Topic {
     Heads,
     Logs(Box<Filter>),
     Pending { full: bool },
+    Receipts(Option<Vec<B256>>),
     Syncing,
+}
+
+/// What `transactionReceipts` may be narrowed to.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Wanted {
+    transaction_hashes: Option<Vec<B256>>,
 }
 
 impl Topic {
@@ -54,10 +67,21 @@ impl Topic {
                 let full = args.option(1, "full transactions")?.unwrap_or(false);
                 Ok(Self::Pending { full })
             }
+            "transactionReceipts" => {
+                let wanted: Wanted = args.option(1, "filter")?.unwrap_or_default();
+                let hashes = wanted.transaction_hashes.filter(|hashes| !hashes.is_empty());
+                if hashes.as_ref().is_some_and(|hashes| hashes.len() > MAX_WANTED) {
+                    return Err(RpcError::params(format!(
+                        "invalid argument 1 (filter): more than {MAX_WANTED} transaction hashes"
+                    )));
+                }
+                Ok(Self::Receipts(hashes))
+            }
             "syncing" => Ok(Self::Syncing),
             other => Err(RpcError::params(format!(
                 "invalid argument 0 (subscription): no {other:?} subscription in eth namespace; \
-                 there are newHeads, logs, newPendingTransactions, syncing"
+                 there are newHeads, logs, newPendingTransactions, \
+                 transactionReceipts, syncing"
             ))),
         }
     }
@@ -94,8 +118,28 @@ async fn run(api: Arc<Api>, topic: Topic, pending: PendingSubscriptionSink) -> S
             })
             .await
         }
+        Topic::Receipts(wanted) => {
+            let events = backend.new_blocks();
+            let sink = pending.accept().await?;
+            pump(sink, events, move |event| {
+                if event.removed { Vec::new() } else { receipts(&event.block, wanted.as_deref()) }
+            })
+            .await
+        }
         Topic::Syncing => syncing(&**backend, pending.accept().await?).await,
     }
+}
+
+/// One message a block: all its receipts, or those that are wanted, if there are any.
+fn receipts(block: &Block, wanted: Option<&[B256]>) -> Vec<Value> {
+    let is_wanted = |hash| wanted.is_none_or(|wanted| wanted.contains(&hash));
+    let receipts: Vec<_> = json::receipts(block)
+        .into_iter()
+        .zip(&block.txs)
+        .filter(|(_, tx)| is_wanted(tx.hash))
+        .map(|(receipt, _)| receipt)
+        .collect();
+    if receipts.is_empty() { Vec::new() } else { vec![json!(receipts)] }
 }
 
 /// Sends what events become until the client leaves. A client that cannot keep up loses its

@@ -6,6 +6,7 @@ mod batch;
 mod call;
 mod calls;
 mod error;
+mod eth_accounts;
 mod eth_blocks;
 mod eth_call;
 mod eth_chain;
@@ -17,6 +18,8 @@ mod eth_submit;
 mod eth_subscribe;
 mod ethereum_config;
 mod feed;
+mod finality;
+pub mod health;
 mod http;
 mod json;
 mod metalayer;
@@ -43,7 +46,7 @@ use eyre::{WrapErr, bail};
 use http_body::Body;
 use jsonrpsee::Methods;
 use jsonrpsee::core::RegisterMethodError;
-use jsonrpsee::server::middleware::http::{HostFilterLayer, ProxyGetRequestLayer};
+use jsonrpsee::server::middleware::http::HostFilterLayer;
 use jsonrpsee::server::middleware::rpc::RpcServiceBuilder;
 use jsonrpsee::server::{
     BatchRequestConfig, ConnectionGuard, HttpBody, HttpResponse, PingConfig,
@@ -62,6 +65,7 @@ pub use backend::{
 use batch::BatchLayer;
 use calls::{Calls, Dispatch};
 pub(crate) use error::revert_reason;
+use health::HealthLayer;
 use http::{AdmissionLayer, Full, Port};
 use names::NamesLayer;
 use origin::OriginLayer;
@@ -80,6 +84,7 @@ const MODULES: &[(&str, Register)] = &[
     ("eth", eth_chain::register),
     ("eth", eth_blocks::register),
     ("eth", eth_state::register),
+    ("eth", eth_accounts::register),
     ("eth", eth_fees::register),
     ("eth", eth_call::register),
     ("eth", eth_logs::register),
@@ -92,6 +97,7 @@ const MODULES: &[(&str, Register)] = &[
     ("rpc", web3::register_rpc),
     ("txpool", txpool::register),
     ("rollup", rollup::register),
+    ("rollup", finality::register),
     ("rollup", feed::register),
     ("metalayer", metalayer::register),
     ("testing", testing::register),
@@ -218,6 +224,7 @@ fn port(
     let (most_body, most_calls) = (config.request_bytes as usize, config.batch as usize);
     let (most_bytes, request_timeout) = (config.response_bytes as usize, config.request_timeout);
     let server_config = server_config(&config);
+    let health = backend.clone();
     let (methods, layers) = table(backend.clone(), config)?;
     let dispatch = layers.service(Calls::new(methods.clone(), most_bytes));
     let http = tower::ServiceBuilder::new()
@@ -227,7 +234,7 @@ fn port(
         .layer(hosts)
         .layer(origins)
         .layer(AdmissionLayer(guard.clone()))
-        .layer(ProxyGetRequestLayer::new([("/health", "rollup_health")])?)
+        .layer(HealthLayer(health))
         .map_response(silence as fn(HttpResponse) -> HttpResponse);
     let (stop_handle, handle) = stop_channel();
     let builder = ServerBuilder::with_config(server_config)

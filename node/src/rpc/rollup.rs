@@ -8,12 +8,15 @@ use jsonrpsee::core::RegisterMethodError;
 use serde_json::{Value, json};
 
 use super::error::{RpcError, RpcResult};
+use super::health;
 use super::table::{Api, Args, Table};
 
 pub(crate) fn register(table: &mut Table) -> Result<(), RegisterMethodError> {
     table.quick("rollup_syncStatus", |api, _| sync_status(api))?;
     table.quick("rollup_chainSpec", |api, _| Ok(chain_spec(api)))?;
-    table.quick("rollup_health", |api, _| Ok(health(api)))?;
+    table.quick("rollup_health", |api, _| Ok(health::health(&*api.backend)))?;
+    table.quick("rollup_version", |api, _| Ok(api.config.client_version.clone()))?;
+    table.quick("rollup_modules", |api, _| Ok(modules(api)))?;
     table.waiting("rollup_sendForced", send_forced)
 }
 
@@ -97,16 +100,14 @@ fn chain_spec(api: &Api) -> Value {
     })
 }
 
-/// Also the answer to `GET /health`.
-fn health(api: &Api) -> Value {
-    let (chain, status) = (api.backend.chain(), api.backend.status());
+/// What the chain is made of, by name.
+fn modules(api: &Api) -> Value {
+    let spec = api.backend.spec();
     json!({
-        "status": if status.problems.is_empty() { "ok" } else { "degraded" },
-        "problems": status.problems,
-        "chainId": api.backend.spec().chain_id,
-        "latest": chain.latest().number,
-        "safe": chain.safe().number,
-        "finalized": chain.finalized().number,
-        "syncing": api.backend.sync_status().is_some(),
+        "vm": spec.vm,
+        "da": spec.da.layer,
+        "sequencer": spec.sequencer.mode,
+        "metalayer": spec.metalayer.enabled,
+        "namespaces": api.enabled,
     })
 }
