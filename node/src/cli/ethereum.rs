@@ -23,7 +23,7 @@ use crate::rpc;
 
 /// What makes an import one of an Ethereum chain.
 #[derive(Debug, Args)]
-pub struct Ethereum {
+pub(super) struct Ethereum {
     /// Genesis of an Ethereum chain, as geth takes it: FILE then holds its blocks in RLP, and the
     /// datadir becomes an archive of that chain. `--chain` is not read.
     #[arg(long, value_name = "GENESIS")]
