@@ -328,6 +328,7 @@ mod tests {
             receipts: vec![],
             skipped: vec![],
             outbox: vec![],
+            ethereum: None,
         });
         let executed =
             ExecutedBlock { block, seal: None, diff: Arc::new(diff), trie: Arc::new(trie) };

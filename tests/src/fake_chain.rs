@@ -248,5 +248,6 @@ fn from_parts(claim: Claim, body: BlockBody) -> Arc<Block> {
         receipts: Vec::new(),
         skipped: Vec::new(),
         outbox: Vec::new(),
+        ethereum: None,
     })
 }

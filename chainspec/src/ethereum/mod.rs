@@ -66,8 +66,13 @@ pub struct EthereumChain {
 impl EthereumChain {
     /// Reads a `genesis.json` as geth does.
     pub fn parse(json: &str) -> Result<Self, GenesisError> {
-        let genesis: alloy_genesis::Genesis =
-            serde_json::from_str(json).map_err(|error| GenesisError::Form(error.to_string()))?;
+        let form = |error: serde_json::Error| GenesisError::Form(error.to_string());
+        // What is left out has a default, but there is none for whose chain it is.
+        let whole: serde_json::Value = serde_json::from_str(json).map_err(form)?;
+        if whole.pointer("/config/chainId").is_none() {
+            return Err(GenesisError::Form("config.chainId is missing".into()));
+        }
+        let genesis: alloy_genesis::Genesis = serde_json::from_str(json).map_err(form)?;
         let schedule = Schedule::new(&genesis.config)?;
         let (number, time) = (genesis.number.unwrap_or(0), genesis.timestamp);
         if number != 0 {

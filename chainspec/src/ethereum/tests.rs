@@ -1,3 +1,5 @@
+//! Schedules, rules of headers, difficulty and uncles, by the numbers of their EIPs.
+
 use alloy_eips::eip7840::BlobParams;
 use alloy_primitives::{Address, address, b256};
 

@@ -1,3 +1,5 @@
+//! Chains made by hand: rewards, withdrawals, refusals, restarts and power cuts.
+
 use std::collections::BTreeMap;
 
 use alloy_consensus::constants::EMPTY_WITHDRAWALS;

@@ -75,8 +75,9 @@ fn block(
     let candidates = txs.iter().cloned().map(Candidate::Tx).collect();
     let (claim_hash, hash) = (claim.hash(), header.hash_slow());
     let plan = BlockPlan { claim, body, forced: Vec::new(), candidates };
-    let (receipts, skipped, outbox) = Default::default();
-    let block = Block { plan, claim_hash, header, hash, txs, receipts, skipped, outbox };
+    let (receipts, skipped, outbox, ethereum) = Default::default();
+    let block =
+        Block { plan, claim_hash, header, hash, txs, receipts, skipped, outbox, ethereum };
     let (block, diff, trie) = (Arc::new(block), Arc::new(diff), Arc::new(trie));
     (Layer::new(ExecutedBlock { block, seal: None, diff, trie }), took)
 }

@@ -4,7 +4,6 @@ use std::sync::LazyLock;
 
 use alloy_consensus::Header;
 use alloy_primitives::{B256, U256};
-use alloy_rlp::Encodable;
 use causeway_chainspec::ethereum::{EthereumChain, EthereumParts, RawBlock, check, check_uncles};
 
 /// Proof of work until block 2, then stake with withdrawals, then blobs.

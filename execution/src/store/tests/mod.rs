@@ -280,7 +280,8 @@ fn random_block(parent: Option<&Block>, number: u64, root: B256, chance: &mut Ch
     let message = LaneItem::Message(message);
     let header = header(&plan.claim, &env(number), &outcome(parent, root));
     let (hash, claim_hash) = (header.hash_slow(), plan.claim.hash());
-    Block { plan, claim_hash, header, hash, txs, receipts, skipped, outbox: vec![message] }
+    let (outbox, ethereum) = (vec![message], None);
+    Block { plan, claim_hash, header, hash, txs, receipts, skipped, outbox, ethereum }
 }
 
 fn env(number: u64) -> BlockEnv {
