@@ -11,7 +11,7 @@ use causeway_chainspec::block::{Outcome, concat_hash, header, requests_hash};
 use causeway_chainspec::plan::Candidate;
 use causeway_chainspec::{
     Block, BlockEnv, BlockId, BlockPlan, ChainSpec, LaneItem, Receipt, SkipReason, StateDiff,
-    SystemModule, Tx, TxEnvelope, TxError,
+    StateReader, SystemModule, Tx, TxEnvelope, TxError,
 };
 
 use crate::metrics::Metrics;
@@ -32,14 +32,15 @@ impl From<VmError> for ExecutionError {
             VmError::State(error) => Self::State(error),
             VmError::Invalid(reason) => Self::Broken(format!("the vm refused a block: {reason}")),
             VmError::Broken(what) => Self::Broken(what),
+            other => Self::Broken(format!("the vm failed a block: {other}")),
         }
     }
 }
 
 /// What a block is executed on.
-pub(super) struct Parent {
+pub(super) struct Parent<S = Overlay> {
     pub(super) id: BlockId,
-    pub(super) state: Overlay,
+    pub(super) state: S,
 }
 
 /// The rules of one chain: everything execution needs besides a parent and a plan.
@@ -110,9 +111,9 @@ fn make_room(vm: &dyn Vm, env: &mut BlockEnv, plan: &BlockPlan, calls: &[Arc<Tx>
 
 impl Rules {
     /// Runs a plan on its parent's state. Reads nothing else, so that equal plans give equal runs.
-    pub(super) fn run(
+    pub(super) fn run<S: StateReader>(
         &self,
-        parent: &Parent,
+        parent: &Parent<S>,
         plan: &BlockPlan,
         stop: &Stop,
     ) -> Result<Run, ExecutionError> {
@@ -263,7 +264,7 @@ impl Rules {
     }
 }
 
-fn hash_block(
+pub(super) fn hash_block(
     below: &dyn TrieReader,
     parent_hash: B256,
     plan: BlockPlan,
@@ -372,7 +373,7 @@ fn check_output(
 
 /// Account and slots with their proofs, in a state whose trie is still known.
 pub(super) fn prove(
-    state: &(impl causeway_chainspec::StateReader + TrieReader),
+    state: &(impl StateReader + TrieReader),
     address: Address,
     slots: &[U256],
 ) -> Result<super::Proof, ExecutionError> {

@@ -166,6 +166,11 @@ impl View {
         Ok(self.facts().oldest_state())
     }
 
+    /// Oldest block whose trie can still be read.
+    pub(crate) fn oldest_trie(&self) -> u64 {
+        self.facts().undo_from.saturating_sub(1)
+    }
+
     /// State and trie as after an earlier block, within the undo window (state also in archive);
     /// `None` outside of it and above the newest block.
     pub fn at(&self, number: u64) -> Result<Option<HistoricView>, StateError> {

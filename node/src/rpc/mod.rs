@@ -5,6 +5,7 @@ pub mod backend;
 mod batch;
 mod call;
 mod calls;
+mod debug;
 mod error;
 mod eth_blocks;
 mod eth_call;
@@ -22,8 +23,11 @@ mod metalayer;
 mod names;
 mod net;
 mod origin;
+mod ots;
+mod parity;
 pub mod portless;
 mod rendered;
+mod replays;
 mod rollup;
 mod table;
 mod target;
@@ -84,6 +88,7 @@ const MODULES: &[(&str, Register)] = &[
     ("eth", eth_filters::register),
     ("eth", eth_submit::register),
     ("eth", eth_subscribe::register),
+    ("eth", ots::register_eth),
     ("net", net::register),
     ("web3", web3::register),
     ("rpc", web3::register_rpc),
@@ -91,6 +96,10 @@ const MODULES: &[(&str, Register)] = &[
     ("rollup", rollup::register),
     ("rollup", feed::register),
     ("metalayer", metalayer::register),
+    ("debug", debug::register),
+    ("trace", parity::register),
+    ("ots", ots::register),
+    ("erigon", ots::register_erigon),
 ];
 
 /// Limits and manners of one RPC server.
@@ -128,6 +137,10 @@ pub struct RpcConfig {
     pub log_blocks: u64,
     /// Most logs of one `eth_getLogs` over several blocks.
     pub log_results: usize,
+    /// Most blocks of one `trace_filter`, each of which is executed again.
+    pub trace_blocks: u64,
+    /// Most traces of one `trace_filter` over several blocks.
+    pub trace_results: usize,
     /// What the server counts. Copies of a config share it: one server, one config.
     pub metrics: Arc<RpcMetrics>,
 }
@@ -152,6 +165,8 @@ impl Default for RpcConfig {
             workers: cores,
             log_blocks: 10_000,
             log_results: 10_000,
+            trace_blocks: 100,
+            trace_results: 10_000,
             metrics: Arc::default(),
         }
     }
