@@ -7,7 +7,7 @@ use alloy_primitives::{TxKind, address, hex, keccak256};
 use alloy_rlp::Decodable;
 use alloy_rpc_types_trace::geth::{
     CallConfig, CallFrame, GethDebugBuiltInTracerType, GethDebugTracerConfig, GethDebugTracerType,
-    GethDebugTracingOptions, GethTrace,
+    GethDebugTracingOptions,
 };
 use alloy_trie::nodes::TrieNode;
 use alloy_trie::{EMPTY_ROOT_HASH, Nibbles, TrieAccount};
@@ -215,7 +215,7 @@ impl Stateless {
     fn new(witness: &Witness) -> Self {
         let by_hash =
             |items: &[Bytes]| items.iter().map(|it| (keccak256(it), it.clone())).collect();
-        let headers = witness.headers.iter().map(|rlp| Header::decode(&mut &**rlp).unwrap());
+        let headers = witness.headers.iter().map(|rlp| Header::decode(&mut &rlp[..]).unwrap());
         let headers: Vec<Header> = headers.collect();
         assert!(headers.windows(2).all(|pair| pair[1].parent_hash == pair[0].hash_slow()));
         Self {
@@ -238,7 +238,7 @@ impl Stateless {
             if left.is_empty() {
                 return Ok(Found::Node(rlp));
             }
-            let child = match TrieNode::decode(&mut &*rlp).unwrap() {
+            let child = match TrieNode::decode(&mut &rlp[..]).unwrap() {
                 TrieNode::EmptyRoot => return Ok(Found::Nothing),
                 TrieNode::Leaf(leaf) if leaf.key == left => return Ok(Found::Value(leaf.value)),
                 TrieNode::Leaf(_) => return Ok(Found::Nothing),
@@ -346,9 +346,9 @@ fn a_witness_is_enough_to_execute_its_block_and_none_of_it_is_useless() {
         let layer = execute(&witness).unwrap();
         assert_eq!(layer.id().hash, block.hash, "state root included");
         assert_eq!(witness.headers.len() as u64, number.min(3), "BLOCKHASH of three before");
-        assert!(witness.keys.iter().any(|key| **key == *STORER.as_slice()));
+        assert!(witness.keys.iter().any(|key| key[..] == *STORER.as_slice()));
         assert!(witness.keys.iter().all(|key| matches!(key.len(), 20 | 32)));
-        assert!(witness.codes.iter().any(|code| **code == hex!("6020356000355500")));
+        assert!(witness.codes.iter().any(|code| code[..] == hex!("6020356000355500")));
         for at in 0..witness.codes.len() {
             let mut less = witness.clone();
             less.codes.remove(at);

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use alloy_consensus::Transaction;
+
 use super::*;
 use crate::store::index::Place;
 
