@@ -26,7 +26,9 @@ fn expected(
             for log in &receipt.logs {
                 about.insert(log.address);
             }
-            about.into_iter().for_each(|it| drop(places.entry(it).or_default().insert(place)));
+            for address in about {
+                places.entry(address).or_default().insert(place);
+            }
             let nonce = if tx.is_deposit() { receipt.deposit_nonce } else { tx.envelope.nonce() };
             sent.entry((tx.sender, nonce)).or_insert(place);
         }
