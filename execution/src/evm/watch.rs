@@ -49,6 +49,8 @@ pub(super) struct Watch<'w> {
 /// What is written down of a step.
 #[derive(Debug, Clone, Copy, Default)]
 struct Writes {
+    /// Calls, with what goes in and comes out.
+    calls: bool,
     steps: bool,
     stack: bool,
     memory: bool,
@@ -71,6 +73,7 @@ impl Writes {
                 | DebugInspector::PreStateTracer(inspector, _)
                 | DebugInspector::FlatCallTracer(inspector)
                 | DebugInspector::Erc7562Tracer(inspector, _) => Self::by(inspector.config()),
+                DebugInspector::Mux(..) => Self { calls: true, ..Self::default() },
                 _ => Self::default(),
             },
         }
@@ -78,6 +81,7 @@ impl Writes {
 
     fn by(config: &TracingInspectorConfig) -> Self {
         Self {
+            calls: true,
             steps: config.record_steps,
             stack: config.record_stack_snapshots.is_full(),
             memory: config.record_memory_snapshots,
@@ -143,8 +147,15 @@ impl<'w> Watch<'w> {
     /// Before each call or creation, with so much input. True if there should be no other.
     fn enter(&mut self, input: usize) -> bool {
         self.ask();
-        self.wrote(CALL_BYTES + input);
+        self.passed(CALL_BYTES + input);
         self.stopped.is_some()
+    }
+
+    /// Bytes that went into a call or came out of it, or that it logged.
+    fn passed(&mut self, bytes: usize) {
+        if self.writes.calls {
+            self.wrote(bytes);
+        }
     }
 }
 
@@ -185,12 +196,12 @@ where
     }
 
     fn log(&mut self, context: &mut C, log: Log) {
-        self.watch.wrote(log.data.data.len());
+        self.watch.passed(log.data.data.len());
         told!(&mut self.tool, log(context, log));
     }
 
     fn log_full(&mut self, interp: &mut Interpreter, context: &mut C, log: Log) {
-        self.watch.wrote(log.data.data.len());
+        self.watch.passed(log.data.data.len());
         told!(&mut self.tool, log_full(interp, context, log));
     }
 
@@ -210,7 +221,7 @@ where
     }
 
     fn call_end(&mut self, context: &mut C, inputs: &CallInputs, outcome: &mut CallOutcome) {
-        self.watch.wrote(outcome.result.output.len());
+        self.watch.passed(outcome.result.output.len());
         told!(&mut self.tool, call_end(context, inputs, outcome));
     }
 
@@ -222,7 +233,7 @@ where
     }
 
     fn create_end(&mut self, context: &mut C, inputs: &CreateInputs, outcome: &mut CreateOutcome) {
-        self.watch.wrote(outcome.result.output.len());
+        self.watch.passed(outcome.result.output.len());
         told!(&mut self.tool, create_end(context, inputs, outcome));
     }
 

@@ -117,7 +117,7 @@ async fn histories_in_pages_that_cut_no_block() {
     assert_eq!((hashes(&page), flags(&page)), (all[..5].to_vec(), (json!(true), json!(false))));
 
     // Before the store has a block, and after; a recipient, a contract, nobody.
-    let created = alice().create(7);
+    let created = alice().create(6);
     for flushed in [false, true] {
         if flushed {
             real.pipeline.flush().unwrap();

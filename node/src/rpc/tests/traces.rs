@@ -64,9 +64,8 @@ async fn every_tracer_answers_in_its_form() {
         steps.iter().map(|step| step["op"].as_str().unwrap()).collect::<Vec<_>>(),
         ["PUSH1", "CALLDATALOAD", "PUSH1", "CALLDATALOAD", "SSTORE", "STOP",]
     );
-    let slot = format!("{:064x}", 1);
-    let value = format!("{:064x}", 2);
-    assert_eq!(steps[4]["storage"], json!({ slot.clone(): value }));
+    let word = |n: u64| format!("0x{n:064x}");
+    assert_eq!(steps[4]["storage"], json!({ word(1): word(2) }));
     assert_eq!(steps[4]["stack"].as_array().unwrap().len(), 2);
     let bare = json!({ "disableStack": true, "disableStorage": true, "limit": 3 });
     let bare = real.trace(store, bare).await;
@@ -74,7 +73,6 @@ async fn every_tracer_answers_in_its_form() {
     assert!(bare["structLogs"][2].get("stack").is_none());
 
     let before = real.trace(store, tracer("prestateTracer")).await;
-    let word = |n: u64| format!("0x{n:064x}");
     assert_eq!(before[json!(STORER).as_str().unwrap()]["storage"], json!({ word(1): word(0) }));
     let diff = json!({ "tracer": "prestateTracer", "tracerConfig": { "diffMode": true } });
     let diff = real.trace(store, diff).await;
