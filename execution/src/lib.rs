@@ -12,6 +12,7 @@ pub mod overlay;
 pub mod pipeline;
 pub mod store;
 pub mod system;
+pub mod trace;
 pub mod trie;
 pub mod vm;
 

@@ -237,6 +237,38 @@ impl StateReader for StateOver<'_> {
     }
 }
 
+/// A diff that is complete, over a state: both are its own.
+pub struct Patched {
+    /// Asked first.
+    pub diff: StateDiff,
+    /// Asked for what the diff does not mention.
+    pub below: Arc<dyn StateReader>,
+}
+
+impl Patched {
+    fn over(&self) -> StateOver<'_> {
+        StateOver { diff: &self.diff, below: &*self.below }
+    }
+}
+
+impl StateReader for Patched {
+    fn account(&self, address: Address) -> Result<Option<Account>, StateError> {
+        self.over().account(address)
+    }
+
+    fn slot(&self, address: Address, slot: U256) -> Result<U256, StateError> {
+        self.over().slot(address, slot)
+    }
+
+    fn code(&self, hash: B256) -> Result<Option<Bytes>, StateError> {
+        self.over().code(hash)
+    }
+
+    fn block_hash(&self, number: u64) -> Result<Option<B256>, StateError> {
+        self.below.block_hash(number)
+    }
+}
+
 /// Trie nodes of a block just hashed, over those of its parent.
 pub struct TrieOver<'a> {
     /// Asked first.

@@ -9,6 +9,8 @@ use causeway_chainspec::{
     BlockEnv, CallOutcome, Message, Receipt, SkipReason, StateDiff, StateError, StateReader, Tx,
 };
 
+use crate::trace::{Trace, TraceLimits, Traced, Tracer};
+
 /// When to stop taking transactions. Honoured only when building: a block that is derived or
 /// verified is always executed whole.
 #[derive(Debug, Clone, Default)]
@@ -133,6 +135,18 @@ pub enum VmError {
     /// The call is invalid as it stands (funds, gas): a client's mistake.
     #[error(transparent)]
     Invalid(#[from] SkipReason),
+    /// This VM does not do that.
+    #[error("not supported by this chain's vm: {0}")]
+    Unsupported(String),
+    /// The tracer asked for is unknown, or its settings are wrong: a client's mistake.
+    #[error("{0}")]
+    Tracer(String),
+    /// A trace did not end in its time.
+    #[error("the trace took too long")]
+    Expired,
+    /// A trace takes more memory than it may, in bytes.
+    #[error("the trace takes more than {0} bytes")]
+    TooLarge(usize),
     /// The VM broke a rule of its own.
     #[error("vm failed: {0}")]
     Broken(String),
@@ -164,6 +178,21 @@ pub trait Vm: Send + Sync + 'static {
         env: &BlockEnv,
         call: &Call,
     ) -> Result<CallOutput, VmError>;
+
+    /// Executes on a snapshot one thing after the other, says of each what its tracer wrote down,
+    /// and forgets all changes. Transactions and calls do exactly what they do in [`Vm::execute`]
+    /// and [`Vm::call`], on any fork. To trace a later transaction of a block, give the state that
+    /// executing the earlier ones leaves. `Unsupported` on a VM without tracers.
+    fn trace(
+        &self,
+        state: &dyn StateReader,
+        env: &BlockEnv,
+        steps: &[(Traced, Tracer)],
+        limits: TraceLimits<'_>,
+    ) -> Result<Vec<Trace>, VmError> {
+        let _ = (state, env, steps, limits);
+        Err(VmError::Unsupported("it has no tracers".into()))
+    }
 
     /// Runs creation code as a preinstall at `address` on an empty-handed deployer; returns what
     /// changes (runtime code and storage of `address`). `Unsupported` on a VM without contracts.

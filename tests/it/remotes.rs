@@ -109,6 +109,7 @@ fn open(
         remotes: remotes.clone(),
         pool: Limits::default(),
         archive: false,
+        address_index: None,
         history_blocks: 1024,
         cache_bytes: 8 << 20,
     })?)

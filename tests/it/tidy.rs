@@ -21,6 +21,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
 const HOMES: &[(&str, &[&str], &str)] = &[
     ("redb", &["execution", "bench"], "only the store knows the database"),
     ("revm", &["execution", "tests", "bench"], "every generic of revm stays behind `Vm`"),
+    ("revm-inspectors", &["execution"], "every tracer of revm stays behind `Vm`"),
     ("jsonrpsee", &["node", "tests", "bench"], "the JSON-RPC server belongs to the node"),
     ("clap", &["node", "bench"], "the command line belongs to the node"),
     ("eyre", &["node", "tests", "bench"], "libraries have one thiserror enum each"),

@@ -16,6 +16,7 @@ fn unwind(world: &World, node: Arc<Node>, name: &str, to: u64) -> eyre::Result<(
         spec: world.spec.clone(),
         modules: Vec::new(),
         archive: false,
+        address_index: None,
         history_blocks: 1024,
         cache_bytes: 16 << 20,
     })?;

@@ -97,6 +97,7 @@ impl World {
             remotes: self.remotes.clone(),
             pool: Limits::default(),
             archive: false,
+            address_index: None,
             history_blocks: 1024,
             cache_bytes: 16 << 20,
         })

@@ -25,7 +25,7 @@ use crate::overlay::{Empty, Layer, Overlay};
 use crate::store::{Batch, ExecutedBlock, Store, StoreConfig};
 use crate::{ExecutionError, Vm, trie};
 pub use build::{Attributes, BuildError, BuiltBlock};
-pub use snapshot::{Opened, Snapshot};
+pub use snapshot::Snapshot;
 
 /// Bytes of memory of executed blocks from which on they are committed.
 const BATCH_BYTES: usize = 48 << 20;
@@ -88,7 +88,7 @@ impl Chain {
         let header = chain.header(state_root);
         let hash = header.hash_slow();
         let identity = chain.identity(hash);
-        let config = StoreConfig { identity, archive: true, history_blocks, cache_bytes };
+        let config = StoreConfig { identity, archive: true, address_index: None, history_blocks, cache_bytes };
         let store = Store::open(datadir, config)?;
         if store.view()?.heads()?.is_none() {
             let parts = EthereumParts {

@@ -6,14 +6,14 @@ use alloy_consensus::Header;
 use alloy_eips::eip1559::BaseFeeParams;
 use alloy_primitives::{Address, B256, U256};
 use causeway_chainspec::ethereum::Schedule;
-use causeway_chainspec::{Block, BlockEnv, BlockId, StateDiff, StateReader};
+use causeway_chainspec::{Block, BlockEnv, BlockId, StateReader};
 
 use super::run;
 use crate::ExecutionError;
 use crate::evm::Evm;
-use crate::overlay::Overlay;
-use crate::pipeline::{Proof, prove};
-use crate::store::{StoredHeads, View};
+use crate::overlay::{Overlay, Patched};
+use crate::pipeline::{Proof, Replay, prove};
+use crate::store::{Search, StoredHeads, View, whole_blocks};
 
 /// A consistent picture of an imported chain.
 #[derive(Clone)]
@@ -22,18 +22,6 @@ pub struct Snapshot {
     heads: StoredHeads,
     schedule: Arc<Schedule>,
     evm: Arc<Evm>,
-}
-
-/// A block as its first transaction found it.
-pub struct Opened {
-    /// The block.
-    pub block: Arc<Block>,
-    /// State after its parent.
-    pub below: Arc<dyn StateReader>,
-    /// What the protocol did before the first transaction.
-    pub diff: StateDiff,
-    /// Its environment.
-    pub env: BlockEnv,
 }
 
 impl Snapshot {
@@ -134,13 +122,44 @@ impl Snapshot {
         Ok(self.view.oldest_state()?)
     }
 
-    /// A block ready to be executed again; `None` for block 0, and if it is not there.
-    pub fn opened(&self, number: u64) -> Result<Option<Opened>, ExecutionError> {
+    /// A block as it began; `None` for block 0, and if it is not there.
+    pub fn replay(&self, number: u64) -> Result<Option<Replay>, ExecutionError> {
         let Some(parent) = number.checked_sub(1) else { return Ok(None) };
         let Some(block) = self.block(number)? else { return Ok(None) };
         let Some(below) = self.state(parent)? else { return Ok(None) };
         let env = self.env_of(&block);
         let diff = run::open(&self.evm, &*below, &env, &block.header)?;
-        Ok(Some(Opened { block, below, diff, env }))
+        Ok(Some(Replay { block, state: Arc::new(Patched { diff, below }), env }))
+    }
+
+    /// Whether there is an index from addresses to transactions.
+    pub fn has_address_index(&self) -> bool {
+        self.view.has_address_index()
+    }
+
+    /// As of a chain of ours: see [`crate::pipeline::Snapshot::appearances`].
+    pub fn appearances(
+        &self,
+        address: Address,
+        search: Search,
+        most: usize,
+    ) -> Result<Vec<(u64, usize)>, ExecutionError> {
+        let places = self.view.appearances(address, search, most)?;
+        let taken = whole_blocks(places.into_iter().map(Ok), most)?;
+        Ok(taken.into_iter().map(|(number, index)| (number, index as usize)).collect())
+    }
+
+    /// Block number and index of the transaction that a sender sent with a nonce.
+    pub fn sent(
+        &self,
+        sender: Address,
+        nonce: u64,
+    ) -> Result<Option<(u64, usize)>, ExecutionError> {
+        Ok(self.view.sent(sender, nonce)?.map(|(number, index)| (number, index as usize)))
+    }
+
+    /// Number of the block in which an account got code; `None` if it has none.
+    pub fn created(&self, address: Address) -> Result<Option<u64>, ExecutionError> {
+        Ok(self.view.created(address)?)
     }
 }

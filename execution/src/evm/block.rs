@@ -5,9 +5,9 @@ use std::sync::Arc;
 use alloy_consensus::Transaction;
 use alloy_primitives::{Bytes, Log, U256};
 use causeway_chainspec::{BlockEnv, CallOutcome, Receipt, SkipReason, Tx, TxEnvelope, mailbox};
-use revm::context_interface::result::{EVMError, ExecutionResult};
+use revm::context_interface::result::{EVMError, ExecutionResult, ResultAndState};
 
-use super::frames::{self, Driver, Engine};
+use super::frames::{self, Driver, Engine, Failure};
 use super::rules;
 use super::state::{Db, Flow};
 use crate::envelope::Room;
@@ -20,20 +20,13 @@ pub(super) fn execute(
     txs: &[Arc<Tx>],
     stop: &Stop,
 ) -> Result<BlockOutput, VmError> {
-    let mut block = Block {
-        engine: frames::engine(db, env),
-        env,
-        room: Room::new(env),
-        output: BlockOutput::default(),
-    };
+    let mut block = Block::new(db, env, ());
     for (index, tx) in txs.iter().enumerate() {
-        let result = match &tx.envelope {
-            TxEnvelope::Deposit(deposit) => block.deposit(tx, deposit.mint),
-            _ if stop.is_raised() => break,
-            _ => block.signed(tx),
-        };
+        if stop.is_raised() && !tx.is_deposit() {
+            break;
+        }
         block.output.attempted = index + 1;
-        match result {
+        match block.transact(tx) {
             Ok(effect) => block.include(index, tx, effect),
             Err(VmError::Invalid(reason)) => block.output.skipped.push((index, reason)),
             Err(error) => return Err(error),
@@ -45,15 +38,46 @@ pub(super) fn execute(
     Ok(block.output)
 }
 
-struct Block<'a> {
-    engine: Engine<'a>,
-    env: &'a BlockEnv,
+/// Who looks on while transactions run.
+pub(super) trait Observer<'a>: Sized {
+    /// Runs the transaction that is set in the engine. Its changes stay in the journal.
+    fn run(driver: &mut Driver<'a, Self>, engine: &mut Engine<'a, Self>) -> Ran;
+
+    /// Told what a transaction did, before the state below takes it over.
+    fn ran(engine: &mut Engine<'a, Self>, done: &ResultAndState) -> Result<(), VmError>;
+
+    /// Told that a deposit could not begin, and why.
+    fn refused(engine: &mut Engine<'a, Self>, why: String) -> Result<(), VmError>;
+}
+
+/// Nobody.
+impl<'a> Observer<'a> for () {
+    fn run(driver: &mut Driver<'a>, engine: &mut Engine<'a>) -> Ran {
+        driver.transact(engine)
+    }
+
+    fn ran(_: &mut Engine<'a>, _: &ResultAndState) -> Result<(), VmError> {
+        Ok(())
+    }
+
+    fn refused(_: &mut Engine<'a>, _: String) -> Result<(), VmError> {
+        Ok(())
+    }
+}
+
+/// How a transaction ended, if it could begin.
+pub(super) type Ran = Result<ExecutionResult, Failure>;
+
+/// A block while its transactions run.
+pub(super) struct Block<'a, 'e, I = ()> {
+    pub(super) engine: Engine<'a, I>,
+    env: &'e BlockEnv,
     room: Room,
     output: BlockOutput,
 }
 
 /// What an executed transaction leaves behind besides state.
-struct Effect {
+pub(super) struct Effect {
     success: bool,
     gas_used: u64,
     output: Bytes,
@@ -74,15 +98,26 @@ impl Effect {
     }
 }
 
-impl Block<'_> {
+impl<'a, 'e, I: Observer<'a>> Block<'a, 'e, I> {
+    pub(super) fn new(db: Db<'a>, env: &'e BlockEnv, observer: I) -> Self {
+        let engine = frames::watched(db, env, observer);
+        Self { engine, env, room: Room::new(env), output: BlockOutput::default() }
+    }
+
+    /// Executes one transaction; its changes are in the state below afterwards.
+    pub(super) fn transact(&mut self, tx: &Tx) -> Result<Effect, VmError> {
+        match &tx.envelope {
+            TxEnvelope::Deposit(deposit) => self.deposit(tx, deposit.mint),
+            _ => self.signed(tx),
+        }
+    }
+
     fn signed(&mut self, tx: &Tx) -> Result<Effect, VmError> {
         rules::check(tx, self.env)?;
         self.room.fits(tx)?;
         self.engine.ctx.tx = rules::tx_env(tx);
-        let result = Driver::default().transact(&mut self.engine);
-        let changes = frames::take_state(&mut self.engine);
-        let result = match result {
-            Ok(result) => result,
+        let (result, flow) = match self.run(Driver::default())? {
+            Ok(ran) => ran,
             Err(error) => {
                 let db = frames::db(&mut self.engine);
                 let have = db.account(tx.sender).map_err(|error| error.0)?;
@@ -92,7 +127,6 @@ impl Block<'_> {
                 }));
             }
         };
-        let flow = frames::db(&mut self.engine).commit(changes);
         let base_fee = U256::from(self.env.base_fee) * U256::from(result.tx_gas_used());
         let blob_gas = U256::from(tx.envelope.blob_gas_used().unwrap_or_default());
         let blob_fee = U256::from(self.env.blob_base_fee) * blob_gas;
@@ -112,17 +146,14 @@ impl Block<'_> {
         self.output.minted += mint;
 
         self.engine.ctx.tx = rules::tx_env(tx);
-        let result = Driver::deposit(mint).transact(&mut self.engine);
-        let changes = frames::take_state(&mut self.engine);
-        let db = frames::db(&mut self.engine);
-        match result {
-            Ok(result) => {
-                let flow = db.commit(changes);
+        match self.run(Driver::deposit(mint))? {
+            Ok((result, flow)) => {
                 self.account_for(flow, mint, U256::ZERO)?;
                 Ok(Effect::new(result, nonce))
             }
-            Err(EVMError::Transaction(_)) => {
-                db.update(tx.sender, |sender| {
+            Err(EVMError::Transaction(why)) => {
+                I::refused(&mut self.engine, why.to_string())?;
+                frames::db(&mut self.engine).update(tx.sender, |sender| {
                     sender.balance += mint;
                     sender.nonce = sender.nonce.saturating_add(1);
                 })?;
@@ -138,6 +169,23 @@ impl Block<'_> {
                 Err(rules::failure(error, |invalid, _| SkipReason::Other(invalid.to_string())))
             }
         }
+    }
+
+    /// Runs the transaction that is set in the engine, tells the observer, and commits it.
+    pub(super) fn run(
+        &mut self,
+        mut driver: Driver<'a, I>,
+    ) -> Result<Result<(ExecutionResult, Flow), Failure>, VmError> {
+        let result = I::run(&mut driver, &mut self.engine);
+        let state = frames::take_state(&mut self.engine);
+        let result = match result {
+            Ok(result) => result,
+            Err(error) => return Ok(Err(error)),
+        };
+        let done = ResultAndState::new(result, state);
+        I::ran(&mut self.engine, &done)?;
+        let flow = frames::db(&mut self.engine).commit(done.state);
+        Ok(Ok((done.result, flow)))
     }
 
     /// Counts what a transaction burnt: base fee and blob fee, and what went down with contracts that

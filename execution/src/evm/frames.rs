@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 
 use alloy_primitives::{Address, Bytes, U256};
 use causeway_chainspec::BlockEnv;
+use revm::Inspector;
 use revm::context::{ContextTr, JournalTr};
 use revm::context_interface::context::{ContextError, take_error};
 use revm::context_interface::journaled_state::account::JournaledAccountTr;
@@ -16,6 +17,8 @@ use revm::handler::{
     EvmTr, FrameResult, Handler, ItemOrResult, MainBuilder, MainnetContext, MainnetEvm,
     post_execution, pre_execution, validation,
 };
+use revm::inspector::InspectorHandler;
+use revm::interpreter::interpreter::EthInterpreter;
 use revm::interpreter::interpreter_action::FrameInit;
 use revm::interpreter::interpreter_types::Jumps;
 use revm::interpreter::{
@@ -28,8 +31,10 @@ use super::rules;
 use super::state::{Db, DbError};
 use crate::VmError;
 
-/// revm over our state, with Ethereum's instructions and precompiles.
-pub(super) type Engine<'a> = MainnetEvm<MainnetContext<Db<'a>>>;
+/// What code runs in.
+pub(super) type Context<'a> = MainnetContext<Db<'a>>;
+/// revm over our state, with Ethereum's instructions and precompiles, and somebody who looks on.
+pub(super) type Engine<'a, I = ()> = MainnetEvm<Context<'a>, I>;
 /// What can go wrong with a transaction.
 pub(super) type Failure = EVMError<DbError>;
 
@@ -38,26 +43,31 @@ pub(super) const DEPLOYER: Address = Address::ZERO;
 
 /// An engine for the transactions of one block, or for one call.
 pub(super) fn engine<'a>(db: Db<'a>, env: &BlockEnv) -> Engine<'a> {
-    MainnetContext::new(db, rules::spec_id(env.fork))
+    watched(db, env, ())
+}
+
+/// An engine at which an inspector looks on.
+pub(super) fn watched<'a, I>(db: Db<'a>, env: &BlockEnv, inspector: I) -> Engine<'a, I> {
+    Context::new(db, rules::spec_id(env.fork))
         .with_cfg(rules::cfg(env))
         .with_block(rules::block(env))
-        .build_mainnet()
+        .build_mainnet_with_inspector(inspector)
 }
 
 /// The state under an engine.
-pub(super) fn db<'e, 'a>(engine: &'e mut Engine<'a>) -> &'e mut Db<'a> {
+pub(super) fn db<'e, 'a, I>(engine: &'e mut Engine<'a, I>) -> &'e mut Db<'a> {
     &mut engine.ctx.journaled_state.database
 }
 
 /// Takes the journal out of an engine: what one transaction did. Nothing of it stays.
-pub(super) fn take_state(engine: &mut Engine<'_>) -> EvmState {
+pub(super) fn take_state<I>(engine: &mut Engine<'_, I>) -> EvmState {
     engine.ctx.journaled_state.finalize()
 }
 
 /// Runs a first frame, and all that it calls, to its end. The one place where frames are entered
 /// and left, so that a frame of another machine can be put between those of the EVM.
-fn run_frames(
-    engine: &mut Engine<'_>,
+fn run_frames<I>(
+    engine: &mut Engine<'_, I>,
     first: FrameInit,
     bad_opcode: &mut Option<u8>,
 ) -> Result<FrameResult, ContextError<DbError>> {
@@ -93,58 +103,79 @@ fn run_frames(
 }
 
 /// The opcode at which the running frame stopped.
-fn last_opcode(engine: &mut Engine<'_>) -> Option<u8> {
+fn last_opcode<I>(engine: &mut Engine<'_, I>) -> Option<u8> {
     let bytecode = &engine.frame_stack.get().interpreter.bytecode;
     let code = bytecode.bytes_slice();
     bytecode.pc().checked_sub(1).and_then(|at| code.get(at).copied())
 }
 
 /// One transaction's way through revm's phases.
-#[derive(Default)]
-pub(super) struct Driver<'a> {
+pub(super) struct Driver<'a, I = ()> {
     /// Set for a deposit: wei minted to the sender first.
     deposit: Option<U256>,
     /// Refund in gas before its cap.
     pub(super) refund: Cell<u64>,
     /// The opcode that does not exist, if that is what ended a frame last.
     pub(super) bad_opcode: Option<u8>,
-    engine: PhantomData<Engine<'a>>,
+    engine: PhantomData<Engine<'a, I>>,
 }
 
-impl<'a> Driver<'a> {
+impl<I> Default for Driver<'_, I> {
+    fn default() -> Self {
+        let (deposit, refund, bad_opcode) = Default::default();
+        Self { deposit, refund, bad_opcode, engine: PhantomData }
+    }
+}
+
+impl<'a, I> Driver<'a, I> {
     /// For a deposit, which mints this many wei to its sender first.
     pub(super) fn deposit(mint: U256) -> Self {
         Self { deposit: Some(mint), ..Default::default() }
     }
 
     /// Runs the transaction that is set in the engine. Its changes stay in the journal.
-    pub(super) fn transact(&mut self, engine: &mut Engine<'a>) -> Result<ExecutionResult, Failure> {
+    pub(super) fn transact(
+        &mut self,
+        engine: &mut Engine<'a, I>,
+    ) -> Result<ExecutionResult, Failure> {
         self.run(engine)
     }
 
     /// Runs the call that is set in the engine: nobody pays for it, and nothing of it is checked.
     pub(super) fn system_call(
         &mut self,
-        engine: &mut Engine<'a>,
+        engine: &mut Engine<'a, I>,
     ) -> Result<ExecutionResult, Failure> {
         self.run_system_call(engine)
     }
+
+    /// The same, with the engine's inspector looking on.
+    pub(super) fn inspect(&mut self, engine: &mut Engine<'a, I>) -> Result<ExecutionResult, Failure>
+    where
+        I: Inspector<Context<'a>>,
+    {
+        self.inspect_run(engine)
+    }
 }
 
-impl<'a> Handler for Driver<'a> {
-    type Evm = Engine<'a>;
+impl<'a, I: Inspector<Context<'a>>> InspectorHandler for Driver<'a, I> {
+    type IT = EthInterpreter;
+}
+
+impl<'a, I> Handler for Driver<'a, I> {
+    type Evm = Engine<'a, I>;
     type Error = Failure;
     type HaltReason = HaltReason;
 
     fn run_exec_loop(
         &mut self,
-        engine: &mut Engine<'a>,
+        engine: &mut Engine<'a, I>,
         first: FrameInit,
     ) -> Result<FrameResult, Failure> {
         Ok(run_frames(engine, first, &mut self.bad_opcode)?)
     }
 
-    fn validate_env(&self, engine: &mut Engine<'a>) -> Result<(), Failure> {
+    fn validate_env(&self, engine: &mut Engine<'a, I>) -> Result<(), Failure> {
         if self.deposit.is_none() {
             return validation::validate_env(engine.ctx());
         }
@@ -158,7 +189,7 @@ impl<'a> Handler for Driver<'a> {
 
     fn validate_against_state_and_deduct_caller(
         &self,
-        engine: &mut Engine<'a>,
+        engine: &mut Engine<'a, I>,
         _gas: &mut InitialAndFloorGas,
     ) -> Result<(), Failure> {
         let Some(mint) = self.deposit else {
@@ -180,7 +211,7 @@ impl<'a> Handler for Driver<'a> {
 
     fn refund(
         &self,
-        engine: &mut Engine<'a>,
+        engine: &mut Engine<'a, I>,
         result: &mut FrameResult,
         eip7702_refund: i64,
     ) -> Result<(), Failure> {
@@ -193,7 +224,7 @@ impl<'a> Handler for Driver<'a> {
 
     fn reimburse_caller(
         &self,
-        engine: &mut Engine<'a>,
+        engine: &mut Engine<'a, I>,
         result: &mut FrameResult,
     ) -> Result<(), Failure> {
         match self.deposit {
@@ -204,7 +235,7 @@ impl<'a> Handler for Driver<'a> {
 
     fn reward_beneficiary(
         &self,
-        engine: &mut Engine<'a>,
+        engine: &mut Engine<'a, I>,
         result: &mut FrameResult,
     ) -> Result<(), Failure> {
         match self.deposit {

@@ -6,6 +6,8 @@ mod rules;
 mod state;
 #[cfg(test)]
 mod tests;
+mod trace;
+mod watch;
 
 use std::sync::Arc;
 
@@ -17,6 +19,7 @@ use revm::context_interface::block::BlobExcessGasAndPrice;
 use revm::context_interface::either::Either;
 use revm::context_interface::result::{ExecutionResult, HaltReason};
 
+use crate::trace::{Trace, TraceLimits, Traced, Tracer};
 use crate::{
     BlockOutput, Call, CallOutput, ExecutionError, Stop, TxFacts, Vm, VmError, vm::CallResult,
 };
@@ -101,7 +104,8 @@ impl Vm for Evm {
         if let Some(nonce) = call.nonce {
             db.update(call.from, |info| info.nonce = nonce)?;
         }
-        let mut engine = engine_for_call(db, env, call);
+        let mut engine = frames::engine(db, env);
+        set_call(&mut engine, env, call);
         let mut driver = Driver::default();
         match driver.transact(&mut engine) {
             Ok(result) => Ok(call_output(result, &driver)),
@@ -109,6 +113,16 @@ impl Vm for Evm {
                 rules::invalid_call(invalid, call, env, have)
             })),
         }
+    }
+
+    fn trace(
+        &self,
+        state: &dyn StateReader,
+        env: &BlockEnv,
+        steps: &[(Traced, Tracer)],
+        limits: TraceLimits<'_>,
+    ) -> Result<Vec<Trace>, VmError> {
+        trace::trace(Db::new(state, &self.codes), env, steps, limits)
     }
 
     fn preinstall(
@@ -132,10 +146,9 @@ impl Vm for Evm {
     }
 }
 
-/// An engine set up as `eth_call` wants it: any nonce, any sender, any gas limit. Without a price
+/// Sets up an engine as `eth_call` wants it: any nonce, any sender, any gas limit. Without a price
 /// the base fee is 0 too, so that contracts that compare both do not fail.
-fn engine_for_call<'a>(db: Db<'a>, env: &BlockEnv, call: &Call) -> Engine<'a> {
-    let mut engine = frames::engine(db, env);
+fn set_call<I>(engine: &mut Engine<'_, I>, env: &BlockEnv, call: &Call) {
     engine.ctx.cfg.disable_nonce_check = true;
     engine.ctx.cfg.disable_eip3607 = true;
     engine.ctx.cfg.tx_gas_limit_cap = Some(u64::MAX);
@@ -168,7 +181,6 @@ fn engine_for_call<'a>(db: Db<'a>, env: &BlockEnv, call: &Call) -> Engine<'a> {
         max_fee_per_blob_gas: call.max_blob_fee,
         authorization_list: call.authorizations.iter().cloned().map(Either::Left).collect(),
     };
-    engine
 }
 
 fn call_output(result: ExecutionResult, driver: &Driver<'_>) -> CallOutput {

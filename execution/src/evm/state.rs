@@ -165,6 +165,20 @@ impl<'a> Db<'a> {
         flow
     }
 
+    fn code(&self, hash: B256) -> Result<Bytecode, DbError> {
+        if let Some(code) = self.overrides.get(&hash) {
+            return analyse(hash, code.clone());
+        }
+        if let Some(code) = self.codes.get(hash) {
+            return Ok(code);
+        }
+        let bytes = self.reader.code(hash)?;
+        let bytes = bytes.ok_or_else(|| StateError(format!("code {hash} is missing")))?;
+        let code = analyse(hash, bytes)?;
+        self.codes.insert(hash, &code);
+        Ok(code)
+    }
+
     /// What differs from the snapshot, and nothing that is as it was.
     pub(super) fn diff(&self) -> Result<StateDiff, crate::VmError> {
         let mut diff = StateDiff::default();
@@ -201,17 +215,7 @@ impl revm::Database for Db<'_> {
     }
 
     fn code_by_hash(&mut self, hash: B256) -> Result<Bytecode, DbError> {
-        if let Some(code) = self.overrides.get(&hash) {
-            return analyse(hash, code.clone());
-        }
-        if let Some(code) = self.codes.get(hash) {
-            return Ok(code);
-        }
-        let bytes = self.reader.code(hash)?;
-        let bytes = bytes.ok_or_else(|| StateError(format!("code {hash} is missing")))?;
-        let code = analyse(hash, bytes)?;
-        self.codes.insert(hash, &code);
-        Ok(code)
+        self.code(hash)
     }
 
     fn storage(&mut self, address: Address, key: U256) -> Result<U256, DbError> {
@@ -229,6 +233,37 @@ impl revm::Database for Db<'_> {
     }
 
     fn block_hash(&mut self, number: u64) -> Result<B256, DbError> {
+        Ok(self.reader.block_hash(number)?.unwrap_or_default())
+    }
+}
+
+/// What is there, for whoever looks on: nothing is remembered of it.
+impl revm::DatabaseRef for Db<'_> {
+    type Error = DbError;
+
+    fn basic_ref(&self, address: Address) -> Result<Option<AccountInfo>, DbError> {
+        match self.accounts.get(&address) {
+            Some(loaded) => Ok(loaded.now.clone()),
+            None => Ok(self.reader.account(address)?.as_ref().map(info)),
+        }
+    }
+
+    fn code_by_hash_ref(&self, hash: B256) -> Result<Bytecode, DbError> {
+        self.code(hash)
+    }
+
+    fn storage_ref(&self, address: Address, key: U256) -> Result<U256, DbError> {
+        match self.accounts.get(&address) {
+            Some(loaded) => match loaded.slots.get(&key) {
+                Some(slot) => Ok(slot.now),
+                None if loaded.fresh => Ok(U256::ZERO),
+                None => Ok(self.reader.slot(address, key)?),
+            },
+            None => Ok(self.reader.slot(address, key)?),
+        }
+    }
+
+    fn block_hash_ref(&self, number: u64) -> Result<B256, DbError> {
         Ok(self.reader.block_hash(number)?.unwrap_or_default())
     }
 }

@@ -11,7 +11,7 @@ use causeway_chainspec::block::{Outcome, concat_hash, header, requests_hash};
 use causeway_chainspec::plan::Candidate;
 use causeway_chainspec::{
     Block, BlockEnv, BlockId, BlockPlan, ChainSpec, LaneItem, Receipt, SkipReason, StateDiff,
-    SystemModule, Tx, TxEnvelope, TxError,
+    StateReader, SystemModule, Tx, TxEnvelope, TxError,
 };
 
 use super::ahead::{Ground, LateHash};
@@ -33,6 +33,7 @@ impl From<VmError> for ExecutionError {
             VmError::State(error) => Self::State(error),
             VmError::Invalid(reason) => Self::Broken(format!("the vm refused a block: {reason}")),
             VmError::Broken(what) => Self::Broken(what),
+            other => Self::Broken(format!("the vm failed a block: {other}")),
         }
     }
 }
@@ -293,7 +294,7 @@ impl Rules {
     }
 }
 
-fn hash_block(
+pub(super) fn hash_block(
     below: &dyn TrieReader,
     parent_hash: B256,
     plan: BlockPlan,
@@ -404,7 +405,7 @@ fn check_output(
 
 /// Account and slots with their proofs, in a state whose trie is still known.
 pub(crate) fn prove(
-    state: &(impl causeway_chainspec::StateReader + TrieReader),
+    state: &(impl StateReader + TrieReader),
     address: Address,
     slots: &[U256],
 ) -> Result<super::Proof, ExecutionError> {

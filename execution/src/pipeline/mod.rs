@@ -2,13 +2,16 @@
 
 mod adopt;
 mod ahead;
+mod appearances;
 mod build;
+mod config;
 mod execute;
 mod journal;
 mod load;
 mod persist;
 mod prefetch;
 mod recover;
+mod replay;
 mod snapshot;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
@@ -16,51 +19,36 @@ pub(crate) mod testing;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests;
+mod witness;
 
 use std::sync::{Arc, OnceLock};
 
 use alloy_primitives::{B256, Bytes, U256};
 use causeway_chainspec::{
-    Account, Block, BlockEnv, BlockPlan, ChainSpec, Seal, SealTuple, SkipReason, SystemModule, Tx,
-    crash,
+    Account, Block, BlockEnv, BlockPlan, Seal, SealTuple, SkipReason, Tx, crash,
 };
 use parking_lot::{Mutex, RwLock};
 
-use crate::disk::Folder;
 use crate::log::{BlockEntry, DerivedEntry, Entry, Log, UnderiveEntry, UnwindEntry};
 use crate::overlay::Layer;
-use crate::store::{Store, StoreConfig};
+use crate::store::Store;
 use crate::{ExecutionError, Stop, Vm, system};
+pub use config::PipelineConfig;
 pub use execute::MESSAGE_PASSER;
 use execute::{Parent, Rules};
 pub(crate) use execute::{bloom, prove};
 pub use journal::Done;
 use journal::Journal;
 use persist::{Change, Persist};
+pub use replay::Replay;
 use snapshot::Picture;
 pub use snapshot::Snapshot;
+pub use witness::Witness;
 
 /// Executed blocks that may wait to be committed; the oldest beyond are forgotten.
 const MAX_EXECUTED: usize = 64;
 /// The log's folder in the datadir.
 const LOG_FOLDER: &str = "log";
-
-/// How to open a pipeline.
-#[derive(Clone)]
-pub struct PipelineConfig {
-    /// Folder of the log, the store and the identity file.
-    pub datadir: Folder,
-    /// The chain.
-    pub spec: Arc<ChainSpec>,
-    /// Protocol code inside every block, in order.
-    pub modules: Vec<Arc<dyn SystemModule>>,
-    /// Keep flat history of every block.
-    pub archive: bool,
-    /// Blocks of history kept below `finalized`.
-    pub history_blocks: u64,
-    /// Cache of the store.
-    pub cache_bytes: usize,
-}
 
 /// What came back from the log on opening.
 #[derive(Debug, Default)]
@@ -112,7 +100,7 @@ pub struct Pipeline {
 
 /// What the pipeline and its thread share.
 struct Core {
-    rules: Rules,
+    rules: Arc<Rules>,
     store: Store,
     log: Log,
     /// Executed and not committed, parents before children. Locked before `picture`.
@@ -219,13 +207,10 @@ impl Pipeline {
     /// Opens the datadir: creates genesis in an empty one, replays the log in another. Uses no
     /// network; compares header hashes.
     pub fn open(config: PipelineConfig) -> Result<(Self, Recovered), ExecutionError> {
-        let PipelineConfig { datadir, spec, modules, archive, history_blocks, cache_bytes } =
-            config;
-        let identity = spec.identity();
-        let vm = crate::open(&spec)?;
-        let config = StoreConfig { identity, archive, history_blocks, cache_bytes };
-        let store = Store::open(datadir.clone(), config)?;
-        let rules = Rules { spec, vm, modules, metrics: Arc::default() };
+        let vm = crate::open(&config.spec)?;
+        let store = Store::open(config.datadir.clone(), config.store())?;
+        let PipelineConfig { datadir, spec, modules, .. } = config;
+        let rules = Arc::new(Rules { spec, vm, modules, metrics: Arc::default() });
         let picture = recover::first_picture(&store, &rules)?;
         recover::has_log(&datadir.folder(LOG_FOLDER), &picture)?;
         let log = Log::open(datadir.folder(LOG_FOLDER))?;
@@ -471,7 +456,7 @@ impl Pipeline {
 
     /// What users may see now. Cheap: taken for every request.
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot { picture: self.core.picture(), spec: self.core.rules.spec.clone() }
+        Snapshot { picture: self.core.picture(), rules: self.core.rules.clone() }
     }
 
     /// Writes everything to the store, so that a start from here replays nothing.

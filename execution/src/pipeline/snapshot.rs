@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use alloy_consensus::Header;
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
-use causeway_chainspec::{Block, BlockEnv, BlockId, ChainSpec, Seal, StateError, StateReader};
+use causeway_chainspec::{Block, BlockEnv, BlockId, Seal, StateError, StateReader};
 
-use super::execute::prove;
+use super::execute::{Rules, prove};
 use super::{Pipeline, Proof};
 use crate::overlay::{Layer, Overlay};
 use crate::store::{StoredHeads, View};
@@ -87,7 +87,7 @@ impl Pipeline {
 #[derive(Clone)]
 pub struct Snapshot {
     pub(super) picture: Arc<Picture>,
-    pub(super) spec: Arc<ChainSpec>,
+    pub(super) rules: Arc<Rules>,
 }
 
 impl Snapshot {
@@ -201,14 +201,14 @@ impl Snapshot {
     pub fn env_of(&self, block: &Block) -> BlockEnv {
         let (header, time_ms) = (&block.header, block.plan.claim.time_ms);
         BlockEnv {
-            chain_id: self.spec.chain_id,
+            chain_id: self.rules.spec.chain_id,
             number: header.number,
             time_ms,
-            fork: self.spec.fork_at(time_ms),
+            fork: self.rules.spec.fork_at(time_ms),
             beneficiary: header.beneficiary,
             gas_limit: header.gas_limit,
             gas_available: header.gas_limit,
-            bytes_available: self.spec.gas.limit_bytes,
+            bytes_available: self.rules.spec.gas.limit_bytes,
             base_fee: header.base_fee_per_gas.unwrap_or_default(),
             mix_hash: header.mix_hash,
             difficulty: U256::ZERO,
@@ -227,7 +227,7 @@ impl Snapshot {
         let time_ms = time_ms.max(system::fee_state(&state)?.time_ms);
         let mut mix = latest.claim.to_vec();
         mix.extend_from_slice(&(latest.number + 1).to_be_bytes());
-        Ok(system::env(&self.spec, &state, latest.number + 1, time_ms, keccak256(mix))?)
+        Ok(system::env(&self.rules.spec, &state, latest.number + 1, time_ms, keccak256(mix))?)
     }
 
     /// Oldest block whose state can be read.

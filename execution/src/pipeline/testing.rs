@@ -93,14 +93,27 @@ pub(crate) fn transfer_with(
     value: u64,
     gas_limit: u64,
 ) -> Arc<Tx> {
+    signed(from, nonce, to.into(), value, gas_limit, Bytes::new())
+}
+
+/// A signed transaction.
+pub(crate) fn signed(
+    from: u8,
+    nonce: u64,
+    to: TxKind,
+    value: u64,
+    gas_limit: u64,
+    input: Bytes,
+) -> Arc<Tx> {
     let tx = TxEip1559 {
         chain_id: CHAIN_ID,
         nonce,
         gas_limit,
         max_fee_per_gas: 1_000_000_000_000,
         max_priority_fee_per_gas: 1,
-        to: TxKind::Call(to),
+        to,
         value: U256::from(value),
+        input,
         ..Default::default()
     };
     let signature = key(from).sign_hash_sync(&tx.signature_hash()).unwrap();

@@ -3,13 +3,13 @@
 use alloy_primitives::{Address, B256};
 use alloy_rlp::Decodable;
 use alloy_trie::{EMPTY_ROOT_HASH, TrieAccount};
-use causeway_chainspec::StateError;
+use causeway_chainspec::{Block, StateError};
 use redb::{ReadableTable, ReadableTableMetadata};
 
-use super::View;
 use super::open::{storage, unreadable};
 use super::tables::join;
 use super::view::{account_row, slot_row};
+use super::{View, index};
 use crate::ExecutionError;
 use crate::trie::{TrieReader, check, trie_account};
 
@@ -63,6 +63,7 @@ fn differs(what: String) -> StateError {
 /// Reads every block: links, hashes and indexes.
 fn blocks(view: &View) -> Result<u64, StateError> {
     let mut parent = None;
+    let mut seen = 0;
     let next = view.facts().next;
     for number in 0..next {
         let wrong = |what: &str| Err(differs(format!("block {number}: {what}")));
@@ -88,7 +89,12 @@ fn blocks(view: &View) -> Result<u64, StateError> {
                 return wrong("the transaction index does not lead to it");
             }
         }
+        seen += indexed(view, &block)?;
         parent = Some((block.hash, block.claim_hash));
+    }
+    let rows = view.tables().seen.len().map_err(unreadable)?;
+    if rows != seen {
+        return Err(differs(format!("the address index has {rows} rows, the blocks {seen}")));
     }
     let rows = view.tables().ids.len().map_err(unreadable)?;
     if rows == next {
@@ -96,6 +102,27 @@ fn blocks(view: &View) -> Result<u64, StateError> {
     } else {
         Err(differs(format!("{rows} blocks are stored, {next} are on the chain")))
     }
+}
+
+/// Finds the rows that a block has in the address index; counts those of others than senders.
+fn indexed(view: &View, block: &Block) -> Result<u64, StateError> {
+    if !view.has_address_index() {
+        return Ok(0);
+    }
+    let wrong = || differs(format!("block {}: the address index lacks it", block.header.number));
+    let (sent, seen) = index::rows(block);
+    for (key, place) in sent {
+        let row = view.tables().sent.get(&key).map_err(unreadable)?;
+        if row.is_none_or(|row| row.value() > place) {
+            return Err(wrong());
+        }
+    }
+    for key in &seen {
+        if view.tables().seen.get(key).map_err(unreadable)?.is_none() {
+            return Err(wrong());
+        }
+    }
+    Ok(seen.len() as u64)
 }
 
 /// Recomputes the root from the flat tables; counts accounts and slots.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use alloy_consensus::Header;
-use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
+use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_rlp::{Decodable, Encodable, Header as RlpHeader, RlpDecodable, RlpEncodable};
 use causeway_chainspec::ethereum::EthereumParts;
 use causeway_chainspec::plan::Candidate;
@@ -110,17 +110,6 @@ pub(super) fn block(block: &Block) -> Option<Vec<u8>> {
 
 fn inputs<'a>(forced: &'a [ForcedEntry], body: &'a BlockBody) -> Vec<&'a Bytes> {
     forced.iter().map(|entry| &entry.bytes).chain(&body.candidates).collect()
-}
-
-/// Hashes of the included transactions of what [`block`] wrote.
-pub(super) fn tx_hashes(bytes: &[u8]) -> alloy_rlp::Result<Vec<B256>> {
-    let stored: StoredBlock = alloy_rlp::decode_exact(bytes)?;
-    let inputs = inputs(&stored.forced, &stored.body);
-    let hash = |tx: &StoredTx| match tx {
-        StoredTx::Own(raw, _) => Ok(keccak256(raw)),
-        StoredTx::Candidate(index) => inputs.get(*index as usize).map(keccak256).ok_or(CORRUPT_TX),
-    };
-    stored.txs.iter().map(hash).collect()
 }
 
 /// A slot's value: big-endian, no leading zeros; empty for zero.

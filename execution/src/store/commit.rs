@@ -85,6 +85,9 @@ impl Step<'_> {
         if config.archive && self.facts.archive_from().is_none() {
             self.facts.archive_from = vec![self.facts.latest().unwrap_or(0)];
         }
+        if self.facts.next == 0 {
+            self.facts.address_index = config.address_index.unwrap_or(true);
+        }
         if let Some(to) = batch.unwind_to {
             self.unwind(to)?;
         }
@@ -117,6 +120,7 @@ impl Step<'_> {
             self.added += 1;
         }
         self.add_txs(txs).map_err(storage)?;
+        self.index(blocks).map_err(storage)?;
         let mut rest = blocks;
         while !rest.is_empty() {
             let most = rest.iter().skip(1).take_while(|block| !wipes(block)).count();

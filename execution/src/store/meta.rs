@@ -24,6 +24,8 @@ pub(super) struct Facts {
     pub(super) undo_from: u64,
     /// Archive: history tables serve the state after this block and all later ones; at most one.
     pub(super) archive_from: Vec<u64>,
+    /// The address index holds every block.
+    pub(super) address_index: bool,
 }
 
 impl Facts {

@@ -10,9 +10,11 @@ mod check;
 mod codec;
 mod commit;
 mod historic;
+mod index;
 mod meta;
 mod open;
 mod rows;
+mod search;
 mod tables;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
@@ -35,6 +37,9 @@ use commit::Ready;
 
 pub use check::{TableStats, Verified};
 pub use historic::HistoricView;
+pub(crate) use index::{appearing, coded, nonce};
+pub use search::Search;
+pub(crate) use search::whole_blocks;
 pub use tables::SCHEMA;
 pub use view::View;
 
@@ -49,6 +54,9 @@ pub struct StoreConfig {
     /// Keep flat history of every block, not only of the window. Once on, a store stays an
     /// archive: turning it off would leave a hole that nothing can fill again.
     pub archive: bool,
+    /// Keep the address index (see `store/index.rs`): `Some(true)` refuses a store without one,
+    /// `Some(false)` drops it for good, `None` leaves a store as it is and begins one with it.
+    pub address_index: Option<bool>,
     /// Blocks of undo (and so of history and proofs) kept below `finalized`; at least
     /// [`MIN_HISTORY_BLOCKS`].
     pub history_blocks: u64,

@@ -9,7 +9,7 @@ use causeway_chainspec::{StateError, crash};
 use redb::{Builder, Database, DatabaseError, ReadableDatabase, StorageError};
 
 use super::tables::{ReadTables, SCHEMA, WriteTables};
-use super::{StoreConfig, meta};
+use super::{StoreConfig, index, meta};
 use crate::ExecutionError;
 use crate::disk::{Folder, Lock, failed};
 
@@ -128,7 +128,13 @@ fn admit(db: &Database, config: &StoreConfig) -> Result<bool, ExecutionError> {
     let (schema, identity) =
         meta::pinned(&tables.meta).map_err(storage)?.ok_or_else(not_a_store)?;
     check_pinned("the store", schema, identity, config.identity)?;
-    Ok(meta::Facts::read(&tables.meta)?.next > 0)
+    let facts = meta::Facts::read(&tables.meta)?;
+    let has_blocks = facts.next > 0;
+    drop((tables, txn));
+    if has_blocks {
+        index::admit(db, &facts, config.address_index)?;
+    }
+    Ok(has_blocks)
 }
 
 fn not_a_store() -> ExecutionError {

@@ -9,7 +9,7 @@ use alloy_trie::Nibbles;
 use redb::{ReadTransaction, ReadableTableMetadata, TableDefinition, WriteTransaction};
 
 /// Version of the tables and of what is in them.
-pub const SCHEMA: u64 = 2;
+pub const SCHEMA: u64 = 3;
 
 pub(super) type Slice = &'static [u8];
 pub(super) type Key<const N: usize> = &'static [u8; N];
@@ -130,8 +130,27 @@ tables! {
     /// address, slot, number => row of `storage`.
     storage_history: Key<60> => Slice;
 
+    // The address index (see [`super::index`]), empty where it is off. Never pruned; an unwind
+    // removes what its blocks wrote.
+    /// sender, nonce => number, index in the block.
+    sent: Key<28> => (u64, u64);
+    /// address, number, index in the block (u32): transactions it appears in and did not send.
+    seen: Key<32> => ();
+    /// address => number of the block in which it got code.
+    created: Key<20> => u64;
+
     /// DA height => the deriver's record. Removed by DA reorgs, pruned when the batch says so.
     derived: u64 => Slice;
+}
+
+impl WriteTables<'_> {
+    /// Removes the tables of the address index, with all they hold.
+    pub(super) fn delete_index(txn: &WriteTransaction) -> Result<(), redb::TableError> {
+        txn.delete_table(definition::<Key<28>, (u64, u64)>("sent"))?;
+        txn.delete_table(definition::<Key<32>, ()>("seen"))?;
+        txn.delete_table(definition::<Key<20>, u64>("created"))?;
+        Ok(())
+    }
 }
 
 /// Puts parts one after the other.

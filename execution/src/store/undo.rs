@@ -1,5 +1,6 @@
 //! Going back: every block's undo, used to unwind, pruned behind the window.
 
+use causeway_chainspec::Block;
 use redb::{ReadableTable, StorageError, Table};
 
 use super::codec;
@@ -70,6 +71,7 @@ impl Step<'_> {
         if to + 1 < self.facts.undo_from {
             return broken(&format!("undo begins at block {}", self.facts.undo_from));
         }
+        self.uncreate(to).map_err(storage)?;
         self.unwind_state(to).map_err(storage)?;
         for number in to + 1..=latest {
             self.remove_block(number)?;
@@ -103,32 +105,44 @@ impl Step<'_> {
     }
 
     fn remove_block(&mut self, number: u64) -> Result<(), ExecutionError> {
-        let tables = &mut self.tables;
-        let damaged = |what: String| ExecutionError::Damaged(format!("block {number}: {what}"));
-        let id = tables.ids.remove(number).map_err(storage)?;
-        let id = id.map(|row| codec::decode_id(number, row.value()));
-        let id = id.ok_or_else(|| damaged("no id".into()))?;
-        let txs = match tables.blocks.remove(number).map_err(storage)? {
-            Some(row) => {
-                codec::tx_hashes(row.value()).map_err(|error| damaged(error.to_string()))?
-            }
-            None => return Err(damaged("no body".into())),
-        };
-        let remove = || {
+        let block = self.stored(number)?;
+        let mut remove = || {
+            let tables = &mut self.tables;
+            tables.ids.remove(number)?;
             tables.headers.remove(number)?;
+            tables.blocks.remove(number)?;
             tables.results.remove(number)?;
             tables.seals.remove(number)?;
-            tables.hashes.remove(&id.hash.0)?;
-            tables.claims.remove(&id.claim.0)?;
-            for hash in txs {
+            tables.hashes.remove(&block.hash.0)?;
+            tables.claims.remove(&block.claim_hash.0)?;
+            for tx in &block.txs {
+                let hash = tx.hash;
                 let here = tables.txs.get(&hash.0)?.is_some_and(|row| row.value().0 == number);
                 if here {
                     tables.txs.remove(&hash.0)?;
                 }
             }
-            Ok::<_, StorageError>(())
+            self.unindex(&block)
         };
         remove().map_err(storage)
+    }
+
+    /// A block as the tables have it.
+    fn stored(&self, number: u64) -> Result<Block, ExecutionError> {
+        let damaged = |what: &str| ExecutionError::Damaged(format!("block {number}: {what}"));
+        let tables = &self.tables;
+        let id = tables.ids.get(number).map_err(storage)?;
+        let id = id.map(|row| codec::decode_id(number, row.value()));
+        let id = id.ok_or_else(|| damaged("no id"))?;
+        let header = tables.headers.get(number).map_err(storage)?;
+        let header = header.ok_or_else(|| damaged("no header"))?;
+        let body = tables.blocks.get(number).map_err(storage)?;
+        let body = body.ok_or_else(|| damaged("no body"))?;
+        let results = tables.results.get(number).map_err(storage)?;
+        let results = results.ok_or_else(|| damaged("no results"))?;
+        alloy_rlp::decode_exact(header.value())
+            .and_then(|header| codec::decode_block(id, header, body.value(), results.value()))
+            .map_err(|error| damaged(&error.to_string()))
     }
 
     /// Gives up undo of blocks behind the window, and removes a bounded part of it.

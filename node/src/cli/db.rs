@@ -37,6 +37,7 @@ impl Datadir {
             spec: spec.clone(),
             modules: causeway_bridge::modules(&spec),
             archive: self.archive,
+            address_index: None,
             history_blocks: DEFAULT_HISTORY,
             cache_bytes: DEFAULT_CACHE_MIB << 20,
         })?;
@@ -48,6 +49,7 @@ impl Datadir {
         let config = StoreConfig {
             identity: spec.identity(),
             archive: self.archive,
+            address_index: None,
             history_blocks: DEFAULT_HISTORY,
             cache_bytes: DEFAULT_CACHE_MIB << 20,
         };

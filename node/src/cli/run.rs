@@ -137,6 +137,7 @@ impl Run {
             remotes: Arc::default(),
             pool: file.pool.limits(),
             archive: self.archive || file.store.archive.unwrap_or(false),
+            address_index: file.store.address_index,
             history_blocks: file.store.history_blocks.unwrap_or(DEFAULT_HISTORY),
             cache_bytes: file.store.cache_mib.unwrap_or(DEFAULT_CACHE_MIB) << 20,
         };

@@ -66,6 +66,10 @@ pub struct RpcFile {
     pub log_blocks: Option<NonZeroU64>,
     /// Most logs of one `eth_getLogs` over several blocks.
     pub log_results: Option<NonZeroUsize>,
+    /// Most blocks of one `trace_filter`.
+    pub trace_blocks: Option<NonZeroU64>,
+    /// Most traces of one `trace_filter` over several blocks.
+    pub trace_results: Option<NonZeroUsize>,
     /// Most gas of `eth_call` and `eth_estimateGas`.
     pub call_gas: Option<NonZeroU64>,
     /// Longest a call or a search is waited for, in milliseconds.
@@ -96,6 +100,8 @@ impl RpcFile {
             filters: size(self.filters, default.filters),
             log_blocks: self.log_blocks.map_or(default.log_blocks, u64::from),
             log_results: size(self.log_results, default.log_results),
+            trace_blocks: self.trace_blocks.map_or(default.trace_blocks, u64::from),
+            trace_results: size(self.trace_results, default.trace_results),
             call_gas: self.call_gas.map_or(default.call_gas, u64::from),
             call_timeout: ms(self.call_timeout_ms, default.call_timeout),
             request_timeout: ms(self.request_timeout_ms, default.request_timeout),
@@ -139,7 +145,7 @@ mod tests {
         let text = "[rpc]\napi = [\"eth\"]\norigins = [\"*\"]\nhosts = [\"localhost:*\"]\n\
                     request_bytes = 1\nresponse_bytes = 2\nbatch = 3\nconnections = 4\n\
                     subscriptions = 0\nworkers = 6\nfilters = 7\nlog_blocks = 8\nlog_results = 9\n\
-                    call_gas = 10\ncall_timeout_ms = 11\nrequest_timeout_ms = 12\n";
+                    trace_blocks = 13\ntrace_results = 14\ncall_gas = 10\ncall_timeout_ms = 11\nrequest_timeout_ms = 12\n";
         let config = file(text).unwrap().rpc.config();
         assert_eq!((config.namespaces, config.origins), (vec!["eth".into()], vec!["*".into()]));
         assert_eq!(config.hosts, Some(vec!["localhost:*".into()]));

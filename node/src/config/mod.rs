@@ -97,6 +97,10 @@ pub struct KeysFile {
 pub struct StoreFile {
     /// Keep the state of every block.
     pub archive: Option<bool>,
+    /// Keep an index from addresses to transactions, which `ots_*` and
+    /// `eth_getTransactionBySenderAndNonce` need. A new datadir has one unless this is false; false
+    /// drops it for good, and true refuses a datadir that has none.
+    pub address_index: Option<bool>,
     /// Blocks of state history below `finalized`, at least 128.
     pub history_blocks: Option<u64>,
     /// Cache of the store in MiB.

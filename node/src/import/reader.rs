@@ -7,10 +7,11 @@ use alloy_primitives::{Address, B256, U256};
 use causeway_chainspec::{Block, BlockEnv, BlockId, StateReader};
 use causeway_execution::ExecutionError;
 use causeway_execution::ethereum::Snapshot;
-use causeway_execution::pipeline::Proof;
+use causeway_execution::pipeline::{Proof, Replay, Witness};
+use causeway_execution::store::Search;
 
 use crate::node::recent::Recent;
-use crate::rpc::backend::ChainReader;
+use crate::rpc::backend::{AddressIndex, ChainReader};
 
 /// A snapshot that remembers the blocks it decodes.
 pub(super) struct Reader {
@@ -72,5 +73,37 @@ impl ChainReader for Reader {
 
     fn oldest_state(&self) -> Result<u64, ExecutionError> {
         self.snapshot.oldest_state()
+    }
+
+    fn replay(&self, number: u64) -> Result<Option<Replay>, ExecutionError> {
+        self.snapshot.replay(number)
+    }
+
+    /// None: the protocol's own part of such a block reads what no recorder sees.
+    fn witness(&self, _: u64) -> Result<Option<Witness>, ExecutionError> {
+        Ok(None)
+    }
+
+    fn index(&self) -> Option<&dyn AddressIndex> {
+        self.snapshot.has_address_index().then_some(&self.snapshot)
+    }
+}
+
+impl AddressIndex for Snapshot {
+    fn appearances(
+        &self,
+        address: Address,
+        search: Search,
+        most: usize,
+    ) -> Result<Vec<(u64, usize)>, ExecutionError> {
+        self.appearances(address, search, most)
+    }
+
+    fn sent(&self, sender: Address, nonce: u64) -> Result<Option<(u64, usize)>, ExecutionError> {
+        self.sent(sender, nonce)
+    }
+
+    fn created(&self, address: Address) -> Result<Option<u64>, ExecutionError> {
+        self.created(address)
     }
 }

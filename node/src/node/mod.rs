@@ -77,6 +77,8 @@ pub struct Settings {
     pub pool: Limits,
     /// Keep the state of every block.
     pub archive: bool,
+    /// Keep the address index; `None` leaves a datadir as it is and begins one with it.
+    pub address_index: Option<bool>,
     /// Blocks of state history below `finalized`.
     pub history_blocks: u64,
     /// Cache of the store in bytes.
@@ -166,6 +168,7 @@ impl Node {
             spec: spec.clone(),
             modules,
             archive: settings.archive,
+            address_index: settings.address_index,
             history_blocks: settings.history_blocks,
             cache_bytes: settings.cache_bytes,
         })?;

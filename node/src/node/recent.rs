@@ -7,10 +7,10 @@ use alloy_consensus::Header;
 use alloy_primitives::{Address, B256, U256};
 use causeway_chainspec::{Block, BlockEnv, BlockId, StateReader};
 use causeway_execution::ExecutionError;
-use causeway_execution::pipeline::{Proof, Snapshot};
+use causeway_execution::pipeline::{Proof, Replay, Snapshot, Witness};
 
 use crate::bounded::Bounded;
-use crate::rpc::backend::ChainReader;
+use crate::rpc::backend::{AddressIndex, ChainReader};
 
 /// Most bytes of decoded blocks, about.
 const MOST_BYTES: usize = 32 << 20;
@@ -47,9 +47,9 @@ fn size(block: &Block) -> usize {
 }
 
 /// A snapshot that remembers the blocks it decodes, and those of the snapshots before it.
-pub(super) struct Reader {
-    pub(super) snapshot: Snapshot,
-    pub(super) recent: Arc<Recent>,
+pub(crate) struct Reader {
+    pub(crate) snapshot: Snapshot,
+    pub(crate) recent: Arc<Recent>,
 }
 
 impl ChainReader for Reader {
@@ -109,5 +109,17 @@ impl ChainReader for Reader {
 
     fn oldest_state(&self) -> Result<u64, ExecutionError> {
         self.snapshot.oldest_state()
+    }
+
+    fn replay(&self, number: u64) -> Result<Option<Replay>, ExecutionError> {
+        self.snapshot.replay(number)
+    }
+
+    fn witness(&self, number: u64) -> Result<Option<Witness>, ExecutionError> {
+        self.snapshot.witness(number)
+    }
+
+    fn index(&self) -> Option<&dyn AddressIndex> {
+        self.snapshot.has_address_index().then_some(&self.snapshot)
     }
 }

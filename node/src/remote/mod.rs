@@ -94,6 +94,8 @@ impl Remotes {
                 pool: NO_POOL,
                 // A block may be anchored long after it was followed, and needs its state then.
                 archive: true,
+                // Nobody asks a follower who sent what.
+                address_index: Some(false),
                 history_blocks: HISTORY_BLOCKS,
                 cache_bytes,
             })?;

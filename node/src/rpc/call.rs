@@ -46,11 +46,22 @@ impl Prepared {
         let block_overrides = args.option::<BlockOverrides>(3, "block overrides")?;
         let chain = api.backend.chain();
         let (number, state) = target::state(&*chain, Some(at))?;
-        let mut env = if at == Target::Number(BlockNumberOrTag::Pending) {
+        let env = if at == Target::Number(BlockNumberOrTag::Pending) {
             chain.next_env(api.backend.now_ms())?
         } else {
             chain.env(number)?.ok_or_else(RpcError::pruned)?
         };
+        Self::on(api, (state, env), request, overrides, block_overrides)
+    }
+
+    /// The same on a state and in a block that are known already.
+    pub(crate) fn on(
+        api: &Api,
+        (state, mut env): (Arc<dyn StateReader>, BlockEnv),
+        request: TransactionRequest,
+        overrides: StateOverride,
+        block_overrides: Option<BlockOverrides>,
+    ) -> RpcResult<Self> {
         if let Some(changes) = block_overrides {
             override_block(&mut env, changes)?;
         }

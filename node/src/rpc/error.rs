@@ -23,6 +23,8 @@ const NOT_IN_TIME: i32 = 4;
 const PRUNED: i32 = 4444;
 const UNAVAILABLE: i32 = -32002;
 const BUSY: i32 = -32005;
+/// This node could, but is not set up to; or the VM of its chain cannot.
+const UNSUPPORTED: i32 = -32004;
 
 /// Answer of a method.
 pub(crate) type RpcResult<T> = Result<T, RpcError>;
@@ -60,6 +62,11 @@ impl RpcError {
     /// The node had it, and has it no more.
     pub(crate) fn pruned() -> Self {
         Self::new(PRUNED, "Pruned history unavailable")
+    }
+
+    /// Not on this node or this chain: why, and what would have to be done.
+    pub(crate) fn unsupported(why: impl Display) -> Self {
+        Self::new(UNSUPPORTED, format!("Method not supported: {why}"))
     }
 
     /// No block of this number or hash.
@@ -130,6 +137,9 @@ impl From<VmError> for RpcError {
     fn from(error: VmError) -> Self {
         match error {
             VmError::Invalid(reason) => reason.into(),
+            VmError::Unsupported(_) => Self::unsupported(error),
+            VmError::Tracer(what) => Self::params(what),
+            VmError::Expired | VmError::TooLarge(_) => Self::server(error.to_string()),
             VmError::State(_) | VmError::Broken(_) => Self::internal(error),
         }
     }

@@ -5,6 +5,7 @@ pub mod backend;
 mod batch;
 mod call;
 mod calls;
+mod debug;
 mod error;
 mod eth_accounts;
 mod eth_blocks;
@@ -26,8 +27,11 @@ mod metalayer;
 mod names;
 mod net;
 mod origin;
+mod ots;
+mod parity;
 pub mod portless;
 mod rendered;
+mod replays;
 mod rollup;
 mod table;
 mod target;
@@ -92,6 +96,7 @@ const MODULES: &[(&str, Register)] = &[
     ("eth", eth_submit::register),
     ("eth", eth_subscribe::register),
     ("eth", ethereum_config::register),
+    ("eth", ots::register_eth),
     ("net", net::register),
     ("web3", web3::register),
     ("rpc", web3::register_rpc),
@@ -101,6 +106,10 @@ const MODULES: &[(&str, Register)] = &[
     ("rollup", feed::register),
     ("metalayer", metalayer::register),
     ("testing", testing::register),
+    ("debug", debug::register),
+    ("trace", parity::register),
+    ("ots", ots::register),
+    ("erigon", ots::register_erigon),
 ];
 
 /// Namespaces that answer only where they are named.
@@ -141,6 +150,10 @@ pub struct RpcConfig {
     pub log_blocks: u64,
     /// Most logs of one `eth_getLogs` over several blocks.
     pub log_results: usize,
+    /// Most blocks of one `trace_filter`, each of which is executed again.
+    pub trace_blocks: u64,
+    /// Most traces of one `trace_filter` over several blocks.
+    pub trace_results: usize,
     /// What the server counts. Copies of a config share it: one server, one config.
     pub metrics: Arc<RpcMetrics>,
 }
@@ -165,6 +178,8 @@ impl Default for RpcConfig {
             workers: cores,
             log_blocks: 10_000,
             log_results: 10_000,
+            trace_blocks: 100,
+            trace_results: 10_000,
             metrics: Arc::default(),
         }
     }

@@ -46,6 +46,7 @@ impl Chain {
             spec: self.spec.clone(),
             modules: causeway_bridge::modules(&self.spec),
             archive: false,
+            address_index: None,
             history_blocks: 128,
             cache_bytes: 8 << 20,
         })?;

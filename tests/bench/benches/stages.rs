@@ -60,6 +60,7 @@ fn open(dir: &Path, vm: &str) -> Pipeline {
         spec: spec(vm),
         modules: Vec::new(),
         archive: false,
+        address_index: None,
         history_blocks: 128,
         cache_bytes: 64 << 20,
     };

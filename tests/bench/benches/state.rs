@@ -29,6 +29,7 @@ fn open(dir: &Path) -> Store {
     let config = StoreConfig {
         identity: IDENTITY,
         archive: false,
+        address_index: None,
         history_blocks: 128,
         cache_bytes: 256 << 20,
     };

@@ -185,6 +185,7 @@ impl Line {
             spec,
             modules: Vec::new(),
             archive: false,
+            address_index: None,
             history_blocks: 128,
             cache_bytes,
         };

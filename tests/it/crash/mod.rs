@@ -65,6 +65,7 @@ fn verifies(pipeline: Pipeline, disk: &Faulty, spec: &ChainSpec, what: &str) {
     let config = StoreConfig {
         identity: spec.identity(),
         archive: false,
+        address_index: None,
         history_blocks: 128,
         cache_bytes: 2 << 20,
     };

@@ -36,6 +36,7 @@ pub(crate) fn open(
         spec: spec.clone(),
         modules: Vec::new(),
         archive: false,
+        address_index: None,
         history_blocks: 128,
         cache_bytes: 2 << 20,
     })

@@ -13,6 +13,7 @@ use causeway_tests::txs::Rng;
 use eyre::{ContextCompat, bail, ensure};
 use tempfile::TempDir;
 
+use super::again;
 use super::compare;
 use super::machine::{Head, Model};
 use super::make::Maker;
@@ -114,6 +115,7 @@ impl<'a> Chain<'a> {
             spec: self.world.spec.clone(),
             modules: vec![self.world.module()],
             archive: self.archive,
+            address_index: None,
             history_blocks: HISTORY,
             cache_bytes: 8 << 20,
         })?;
@@ -318,6 +320,7 @@ impl<'a> Chain<'a> {
         let config = StoreConfig {
             identity: self.world.spec.identity(),
             archive: self.archive,
+            address_index: None,
             history_blocks: HISTORY,
             cache_bytes: 8 << 20,
         };
@@ -384,7 +387,10 @@ impl<'a> Chain<'a> {
         }
         ensure!(state.block_hash(number + 1)?.is_none(), "block {number} knows what comes after");
         compare::call(self, &snapshot, &known)?;
-        compare::proofs(self, &snapshot, &known)
+        compare::proofs(self, &snapshot, &known)?;
+        again::executed(self, &snapshot, &known)?;
+        again::witness(self, &snapshot, &known)?;
+        again::histories(self, &snapshot)
     }
 
     /// The whole state after a block, as its children see it.

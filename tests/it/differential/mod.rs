@@ -1,6 +1,7 @@
 //! Random chains through the whole pipeline against models that share no code with it: plain revm
 //! over maps in memory, and a ledger of a hundred lines.
 
+mod again;
 mod chain;
 mod compare;
 mod ledger;
@@ -38,6 +39,8 @@ const BOTH: &[(&str, u64)] = &[
     ("calls", 300),
     ("calls refused", 100),
     ("differences", 100),
+    ("witnesses", 100),
+    ("histories", 300),
     ("deposits", 400),
     ("legacy", 400),
     ("listed", 100),
@@ -71,6 +74,7 @@ const EVM: &[(&str, u64)] = &[
     ("accounts gone", 1),
     ("skip: initcode", 10),
     ("skip: bytes full", 15),
+    ("traces", 300),
 ];
 
 /// What must happen on chains of the ledger.

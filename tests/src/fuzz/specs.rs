@@ -174,7 +174,7 @@ pub(super) fn node_file_seeds() -> Vec<Vec<u8>> {
     let full = "role = \"full\"\nhttp = \"127.0.0.1:8545\"\nsequencer = \"ws://x\"\n\
                 [da]\nurl = \"http://x\"\n[da_service]\nlisten = \"127.0.0.1:1\"\ndir = \"d\"\n\
                 key = \"k\"\n[keys]\nsequencer = \"a\"\nposter = \"b\"\n[store]\narchive = true\n\
-                history_blocks = 128\ncache_mib = 64\n[remotes.beta]\nspec = \"beta/chain.toml\"\n\
+                address_index = true\nhistory_blocks = 128\ncache_mib = 64\n[remotes.beta]\nspec = \"beta/chain.toml\"\n\
                 [remotes.beta.da]\nurl = \"http://y\"\n";
     vec![full.as_bytes().to_vec(), b"role = \"sequencer\"\n".to_vec()]
 }

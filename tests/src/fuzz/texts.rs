@@ -210,6 +210,7 @@ pub(super) const NODE: &[&str] = &[
     "poster = ",
     "[store]\n",
     "archive = ",
+    "address_index = ",
     "history_blocks = ",
     "cache_mib = ",
     "[remotes.x]\n",

@@ -213,6 +213,7 @@ impl Peer {
             remotes: Arc::default(),
             pool: common.pool,
             archive: false,
+            address_index: None,
             history_blocks: 1024,
             cache_bytes: CACHE_BYTES,
         })?;

@@ -42,6 +42,7 @@ impl Storage {
             spec: spec.clone(),
             modules: Vec::new(),
             archive: false,
+            address_index: None,
             history_blocks: 1024,
             cache_bytes: CACHE_BYTES,
         })?)

@@ -1,5 +1,6 @@
 //! The pipeline over a real store and real VMs.
 
+mod again;
 mod agreement;
 mod ahead;
 mod building;
@@ -12,7 +13,7 @@ use alloy_primitives::Address;
 use causeway_chainspec::plan::Candidate;
 use causeway_chainspec::{
     BlockBody, BlockId, CallOutcome, Claim, DaRef, ForcedEntry, Message, Receipt, StateDiff,
-    StateError, StateReader, SystemCall, SystemState, Tx,
+    StateError, StateReader, SystemCall, SystemModule, SystemState, Tx,
 };
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -33,6 +34,7 @@ fn config_of(dir: &Path, vm: &str) -> PipelineConfig {
         spec: spec(vm),
         modules: vec![],
         archive: false,
+        address_index: None,
         history_blocks: 128,
         cache_bytes: 8 << 20,
     }

@@ -2,6 +2,7 @@
 
 mod crash;
 mod history;
+mod index;
 mod opening;
 mod rounds;
 
@@ -27,7 +28,13 @@ use crate::trie::{TrieReader, state_root};
 pub(super) const IDENTITY: B256 = B256::repeat_byte(0xca);
 
 pub(super) fn config() -> StoreConfig {
-    StoreConfig { identity: IDENTITY, archive: false, history_blocks: 128, cache_bytes: 8 << 20 }
+    StoreConfig {
+        identity: IDENTITY,
+        archive: false,
+        address_index: None,
+        history_blocks: 128,
+        cache_bytes: 8 << 20,
+    }
 }
 
 pub(super) fn memory() -> Store {

@@ -184,6 +184,9 @@ fn verify_finds_what_does_not_agree() {
     wrong(&|tables| drop(tables.storage_trie.insert(&[9; 65], &[1][..]).unwrap()));
     wrong(&|tables| drop(tables.hashes.pop_last().unwrap().unwrap()));
     wrong(&|tables| drop(tables.txs.pop_last().unwrap().unwrap()));
+    wrong(&|tables| drop(tables.sent.pop_first().unwrap().unwrap()));
+    wrong(&|tables| drop(tables.seen.pop_first().unwrap().unwrap()));
+    wrong(&|tables| assert!(tables.seen.insert(&[9; 32], ()).unwrap().is_none()));
     wrong(&|tables| {
         let header = tables.headers.get(3).unwrap().unwrap().value().to_vec();
         tables.headers.insert(4, &*header).unwrap();

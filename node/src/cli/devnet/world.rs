@@ -238,6 +238,7 @@ async fn start_node(
         remotes: world.remotes.clone(),
         pool: Limits::default(),
         archive: false,
+        address_index: None,
         history_blocks: DEFAULT_HISTORY,
         cache_bytes: world.cache_bytes,
     };

@@ -34,6 +34,7 @@ impl Chain {
             spec,
             modules: Vec::new(),
             archive: false,
+            address_index: None,
             history_blocks: 128,
             cache_bytes: 8 << 20,
         })

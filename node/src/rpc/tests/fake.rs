@@ -17,12 +17,14 @@ use causeway_chainspec::{
 };
 use causeway_consensus::SequencerStatus;
 use causeway_da::DaError;
-use causeway_execution::pipeline::Proof;
-use causeway_execution::{ExecutionError, Vm};
+use causeway_execution::pipeline::{Proof, Replay, Witness};
+use causeway_execution::{ExecutionError, Pipeline, Vm};
 use parking_lot::Mutex;
 use tokio::sync::{broadcast, watch};
 
 use super::fake_vm::FakeVm;
+use crate::node::recent::Reader;
+use crate::rpc::backend::AddressIndex;
 use crate::rpc::{
     Backend, BlockEvent, ChainReader, NodeStatus, PoolContent, SubmitError, SyncStatus, Verified,
 };
@@ -273,12 +275,29 @@ impl ChainReader for FakeChain {
     fn oldest_state(&self) -> Result<u64, ExecutionError> {
         Ok(self.oldest_state)
     }
+    fn replay(&self, number: u64) -> Result<Option<Replay>, ExecutionError> {
+        let Some(parent) = number.checked_sub(1) else { return Ok(None) };
+        let state = self.state(parent)?;
+        Ok(state.map(|state| Replay {
+            block: self.blocks[number as usize].clone(),
+            state,
+            env: env(number),
+        }))
+    }
+    fn witness(&self, _number: u64) -> Result<Option<Witness>, ExecutionError> {
+        Ok(None)
+    }
+    fn index(&self) -> Option<&dyn AddressIndex> {
+        None
+    }
 }
 
 /// A node without tasks.
 pub(super) struct FakeNode {
     spec: ChainSpec,
     vm: Arc<dyn Vm>,
+    /// Blocks that were really executed, asked instead of `chain`.
+    real: Option<Arc<Pipeline>>,
     /// Held by a test, makes call data 0x0a wait.
     pub(super) gate: Arc<Mutex<()>>,
     pub(super) chain: Mutex<FakeChain>,
@@ -299,6 +318,18 @@ pub(super) struct FakeNode {
 
 impl FakeNode {
     pub(super) fn new(chain: FakeChain) -> Arc<Self> {
+        Arc::new(Self::of(chain))
+    }
+
+    /// A node over a pipeline.
+    pub(super) fn over(pipeline: Arc<Pipeline>, spec: ChainSpec) -> Arc<Self> {
+        let mut chain = FakeChain::default();
+        chain.push(Vec::new(), FakeState::default());
+        let vm = pipeline.vm().clone();
+        Arc::new(Self { spec, vm, real: Some(pipeline), ..Self::of(chain) })
+    }
+
+    fn of(chain: FakeChain) -> Self {
         let gate = Arc::new(Mutex::new(()));
         let heads = Heads {
             latest: chain.latest(),
@@ -307,9 +338,10 @@ impl FakeNode {
             safe_da: DaRef { height: 7, hash: B256::repeat_byte(0xda) },
             reorgs: 0,
         };
-        Arc::new(Self {
+        Self {
             spec: spec(),
             vm: Arc::new(FakeVm { gate: gate.clone() }),
+            real: None,
             gate,
             chain: Mutex::new(chain),
             pool: Mutex::default(),
@@ -321,7 +353,7 @@ impl FakeNode {
             heads: watch::Sender::new(heads),
             pending: broadcast::Sender::new(16),
             blocks: broadcast::Sender::new(16),
-        })
+        }
     }
 }
 
@@ -331,7 +363,10 @@ impl Backend for FakeNode {
         &self.spec
     }
     fn chain(&self) -> Arc<dyn ChainReader> {
-        Arc::new(self.chain.lock().clone())
+        match &self.real {
+            Some(real) => Arc::new(Reader { snapshot: real.snapshot(), recent: Arc::default() }),
+            None => Arc::new(self.chain.lock().clone()),
+        }
     }
     fn vm(&self) -> &Arc<dyn Vm> {
         &self.vm

@@ -45,7 +45,8 @@ async fn the_chain_in_a_word() {
             (
                 "rpc_modules",
                 json!([]),
-                json!({ "eth": "1.0", "metalayer": "1.0", "net": "1.0", "web3": "1.0", "rpc": "1.0", "txpool": "1.0",
+                json!({ "debug": "1.0", "erigon": "1.0", "ots": "1.0", "trace": "1.0",
+                        "eth": "1.0", "metalayer": "1.0", "net": "1.0", "web3": "1.0", "rpc": "1.0", "txpool": "1.0",
                         "rollup": "1.0" }),
             ),
         ],

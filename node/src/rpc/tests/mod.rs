@@ -7,5 +7,8 @@ mod http;
 mod limits;
 mod methods;
 mod objects;
+mod ots;
+mod real;
 mod subscriptions;
+mod traces;
 mod wire;

@@ -192,7 +192,11 @@ pub(super) struct World {
 
 impl World {
     pub(super) async fn new(config: RpcConfig) -> Self {
-        let node = FakeNode::new(chain());
+        Self::of(FakeNode::new(chain()), config).await
+    }
+
+    /// Serves a node.
+    pub(super) async fn of(node: Arc<FakeNode>, config: RpcConfig) -> Self {
         let stop = CancellationToken::new();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let server = serve(listener, node.clone(), config, stop.clone()).await.unwrap();
