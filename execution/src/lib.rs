@@ -21,7 +21,7 @@ use std::sync::Arc;
 use causeway_chainspec::{ChainSpec, StateError};
 
 pub use pipeline::{Pipeline, PipelineConfig};
-pub use vm::{BlockOutput, Call, CallOutput, Stop, TxFacts, Vm, VmError};
+pub use vm::{Applied, BlockOutput, Call, CallOutput, Stop, TxFacts, Vm, VmError};
 
 /// Our own failure: the process stops, with an exit code of its own. Bad input is never one.
 #[derive(Debug, Clone, thiserror::Error)]

@@ -98,6 +98,15 @@ pub struct Call {
     pub overrides: StateDiff,
 }
 
+/// How [`Vm::apply`] makes a call.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Nonce and base fee are checked, as of a transaction.
+    pub validate: bool,
+    /// Moves of the coin are logged, too, as ERC-20 transfers of address 0xee..ee.
+    pub transfers: bool,
+}
+
 /// How a call ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallOutput {
@@ -178,6 +187,19 @@ pub trait Vm: Send + Sync + 'static {
         env: &BlockEnv,
         call: &Call,
     ) -> Result<CallOutput, VmError>;
+
+    /// Executes one call on a snapshot and says what it changed, its overrides left out: what
+    /// `eth_simulateV1` puts one on the other. `Unsupported` on a VM that cannot.
+    fn apply(
+        &self,
+        state: &dyn StateReader,
+        env: &BlockEnv,
+        call: &Call,
+        how: Applied,
+    ) -> Result<(CallOutput, StateDiff), VmError> {
+        let _ = (state, env, call, how);
+        Err(VmError::Unsupported("it cannot simulate".into()))
+    }
 
     /// Executes on a snapshot one thing after the other, says of each what its tracer wrote down,
     /// and forgets all changes. Transactions and calls do exactly what they do in [`Vm::execute`]

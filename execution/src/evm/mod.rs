@@ -1,5 +1,6 @@
 //! revm behind [`Vm`]; every generic of it stays inside.
 
+mod apply;
 mod block;
 mod frames;
 mod rules;
@@ -21,7 +22,7 @@ use revm::context_interface::result::{ExecutionResult, HaltReason};
 
 use crate::trace::{Trace, TraceLimits, Traced, Tracer};
 use crate::{
-    BlockOutput, Call, CallOutput, ExecutionError, Stop, TxFacts, Vm, VmError, vm::CallResult,
+    Applied, BlockOutput, Call, CallOutput, ExecutionError, Stop, TxFacts, Vm, VmError, vm::CallResult,
 };
 use frames::{Driver, Engine};
 use state::{CodeCache, Db};
@@ -108,11 +109,23 @@ impl Vm for Evm {
         set_call(&mut engine, env, call);
         let mut driver = Driver::default();
         match driver.transact(&mut engine) {
-            Ok(result) => Ok(call_output(result, &driver)),
+            Ok(result) => {
+                Ok(call_output(result, driver.refund.get(), driver.bad_opcode))
+            }
             Err(error) => Err(rules::failure(error, |invalid, have| {
                 rules::invalid_call(invalid, call, env, have)
             })),
         }
+    }
+
+    fn apply(
+        &self,
+        state: &dyn StateReader,
+        env: &BlockEnv,
+        call: &Call,
+        how: Applied,
+    ) -> Result<(CallOutput, StateDiff), VmError> {
+        apply::apply(Db::new(state, &self.codes), env, call, how)
     }
 
     fn trace(
@@ -183,9 +196,12 @@ fn set_call<I>(engine: &mut Engine<'_, I>, env: &BlockEnv, call: &Call) {
     };
 }
 
-fn call_output(result: ExecutionResult, driver: &Driver<'_>) -> CallOutput {
+fn call_output(
+    result: ExecutionResult,
+    gas_refunded: u64,
+    bad_opcode: Option<u8>,
+) -> CallOutput {
     let gas_used = result.tx_gas_used();
-    let gas_refunded = driver.refund.get();
     let (result, output, logs, created) = match result {
         ExecutionResult::Success { logs, output, .. } => {
             let created = output.address().copied();
@@ -193,7 +209,7 @@ fn call_output(result: ExecutionResult, driver: &Driver<'_>) -> CallOutput {
         }
         ExecutionResult::Revert { output, .. } => (CallResult::Revert, output, Vec::new(), None),
         ExecutionResult::Halt { reason, .. } => {
-            let text = halt_text(&reason, driver.bad_opcode);
+            let text = halt_text(&reason, bad_opcode);
             (CallResult::Halt(text), Bytes::new(), Vec::new(), None)
         }
     };

@@ -137,7 +137,7 @@ impl Run {
             remotes: Arc::default(),
             pool: file.pool.limits(),
             archive: self.archive || file.store.archive.unwrap_or(false),
-            address_index: file.store.address_index,
+            address_index: file.store.address_index.or_else(|| lean(role, &self.datadir)),
             history_blocks: file.store.history_blocks.unwrap_or(DEFAULT_HISTORY),
             cache_bytes: file.store.cache_mib.unwrap_or(DEFAULT_CACHE_MIB) << 20,
         };
@@ -176,6 +176,12 @@ impl Run {
         rpc.batch = self.rpc_batch.or(rpc.batch);
         rpc.config()
     }
+}
+
+/// A new sequencer keeps no address index, which costs rows of its store for each transaction: full
+/// nodes answer explorers. What a datadir was begun with stays.
+fn lean(role: Role, datadir: &Path) -> Option<bool> {
+    (role == Role::Sequencer && !datadir.exists()).then_some(false)
 }
 
 fn listen_metrics(addr: SocketAddr) -> eyre::Result<TcpListener> {

@@ -89,7 +89,7 @@ impl Prepared {
 }
 
 /// The parts of a call that need no block.
-fn to_call(request: TransactionRequest, chain_id: u64) -> RpcResult<Call> {
+pub(crate) fn to_call(request: TransactionRequest, chain_id: u64) -> RpcResult<Call> {
     if let Some(have) = request.chain_id.filter(|have| *have != chain_id) {
         return Err(SkipReason::ChainId { have, want: chain_id }.into());
     }
@@ -112,7 +112,7 @@ fn to_call(request: TransactionRequest, chain_id: u64) -> RpcResult<Call> {
 
 /// Price per gas that the call pays, and the most it offers; both 0 if it names none, which
 /// charges nothing.
-fn fees(request: &TransactionRequest, base_fee: u64) -> RpcResult<(u128, u128)> {
+pub(crate) fn fees(request: &TransactionRequest, base_fee: u64) -> RpcResult<(u128, u128)> {
     let (legacy, max_fee, tip) =
         (request.gas_price, request.max_fee_per_gas, request.max_priority_fee_per_gas);
     let (cap, tip) = match (legacy, max_fee, tip) {
@@ -138,7 +138,7 @@ fn fees(request: &TransactionRequest, base_fee: u64) -> RpcResult<(u128, u128)> 
     Ok((cap.min(u128::from(base_fee).saturating_add(tip)), cap))
 }
 
-fn override_block(env: &mut BlockEnv, changes: BlockOverrides) -> RpcResult<()> {
+pub(crate) fn override_block(env: &mut BlockEnv, changes: BlockOverrides) -> RpcResult<()> {
     if changes.block_hash.is_some_and(|hashes| !hashes.is_empty()) {
         return Err(RpcError::params("block overrides: blockHash is not supported"));
     }
@@ -164,7 +164,7 @@ fn override_block(env: &mut BlockEnv, changes: BlockOverrides) -> RpcResult<()> 
     Ok(())
 }
 
-fn override_state(state: &dyn StateReader, overrides: StateOverride) -> RpcResult<StateDiff> {
+pub(crate) fn override_state(state: &dyn StateReader, overrides: StateOverride) -> RpcResult<StateDiff> {
     let slots: usize = overrides
         .values()
         .flat_map(|account| [&account.state, &account.state_diff])

@@ -43,6 +43,17 @@ impl RpcError {
         self.0.code()
     }
 
+    /// The text that clients see.
+    pub(crate) fn message(&self) -> &str {
+        self.0.message()
+    }
+
+    /// The same error, saying where it is.
+    pub(crate) fn within(self, place: &str) -> Self {
+        let message = format!("{place}: {}", self.0.message());
+        Self(ErrorObjectOwned::owned(self.0.code(), message, self.0.data().map(ToOwned::to_owned)))
+    }
+
     /// A parameter is missing or wrong.
     pub(crate) fn params(message: impl Into<String>) -> Self {
         Self::new(PARAMS, message)

@@ -36,7 +36,7 @@ fn call(api: &Api, args: &Args) -> RpcResult<Bytes> {
 }
 
 /// The text clients know for the commonest halt; the VM's own for the others.
-fn halt_text(reason: &str) -> String {
+pub(crate) fn halt_text(reason: &str) -> String {
     if is_out_of_gas(reason) { "out of gas".to_owned() } else { reason.to_owned() }
 }
 
@@ -142,7 +142,7 @@ fn is_transfer(prepared: &Prepared) -> RpcResult<bool> {
 }
 
 /// True for an address in the range where VMs keep built-in code.
-fn is_precompile(address: Address) -> bool {
+pub(crate) fn is_precompile(address: Address) -> bool {
     !address.is_zero()
         && address.0[..18].iter().all(|byte| *byte == 0)
         && U256::from_be_slice(address.as_slice()) <= U256::from(0x1ff)

@@ -7,6 +7,7 @@ mod call;
 mod calls;
 mod debug;
 mod error;
+mod eth_access_list;
 mod eth_accounts;
 mod eth_blocks;
 mod eth_call;
@@ -14,6 +15,7 @@ mod eth_chain;
 mod eth_fees;
 mod eth_filters;
 mod eth_logs;
+mod eth_simulate;
 mod eth_state;
 mod eth_submit;
 mod eth_subscribe;
@@ -91,6 +93,8 @@ const MODULES: &[(&str, Register)] = &[
     ("eth", eth_accounts::register),
     ("eth", eth_fees::register),
     ("eth", eth_call::register),
+    ("eth", eth_access_list::register),
+    ("eth", eth_simulate::register),
     ("eth", eth_logs::register),
     ("eth", eth_filters::register),
     ("eth", eth_submit::register),

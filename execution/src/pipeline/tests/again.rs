@@ -14,6 +14,7 @@ use alloy_trie::{EMPTY_ROOT_HASH, Nibbles, TrieAccount};
 use causeway_chainspec::spec::GenesisAccount;
 use causeway_chainspec::{BlockEnv, Closed, SystemBlock};
 
+use super::super::ahead::{Ground, LateHash};
 use super::super::execute::{Rules, hash_block};
 use super::super::testing::signed;
 use super::*;
@@ -339,9 +340,11 @@ fn a_witness_is_enough_to_execute_its_block_and_none_of_it_is_useless() {
         let block = snapshot.block(number).unwrap().unwrap();
         let execute = |witness: &Witness| {
             let id = snapshot.id(number - 1).unwrap().unwrap();
-            let parent = Parent { id, state: Stateless::new(witness) };
-            let run = rules(&pipeline.core.rules).run(&parent, &block.plan, &Stop::never())?;
-            hash_block(&parent.state, id.hash, block.plan.clone(), run)
+            let state = Stateless::new(witness);
+            let (hash, number) = (LateHash::known(id.hash), id.number);
+            let ground = Ground { number, claim: id.claim, hash, state: &state };
+            let run = rules(&pipeline.core.rules).run(&ground, &block.plan, &Stop::never())?;
+            hash_block(&state, id.hash, block.plan.clone(), run)
         };
         let layer = execute(&witness).unwrap();
         assert_eq!(layer.id().hash, block.hash, "state root included");

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use alloy_consensus::Typed2718;
 use alloy_primitives::{B256, Bytes};
-use alloy_rlp::{BufMut, Encodable, Header as RlpHeader};
 use alloy_rpc_types_eth::BlockId as Target;
 use causeway_chainspec::Block;
 use jsonrpsee::core::RegisterMethodError;
@@ -17,8 +15,8 @@ pub(super) fn register(table: &mut Table) -> Result<(), RegisterMethodError> {
     table.quick("debug_getRawHeader", |api, args| {
         Ok(Bytes::from(alloy_rlp::encode(&block(api, args)?.header)))
     })?;
-    table.heavy("debug_getRawBlock", |api, args, _| Ok(encode(&*block(api, args)?)))?;
-    table.heavy("debug_getRawReceipts", |api, args, _| Ok(receipts(&*block(api, args)?)))?;
+    table.heavy("debug_getRawBlock", |api, args, _| Ok(block(api, args)?.encoded()))?;
+    table.heavy("debug_getRawReceipts", |api, args, _| Ok(block(api, args)?.encoded_receipts()))?;
     table.heavy("debug_getRawTransactions", |api, args, _| {
         Ok(block(api, args)?.txs.iter().map(|tx| tx.raw.clone()).collect::<Vec<_>>())
     })?;
@@ -41,38 +39,4 @@ fn hash(args: &Args, at: usize) -> RpcResult<B256> {
     let wrong = |why: &str| RpcError::params(format!("invalid argument {at} (hash): {why}"));
     let digits = text.strip_prefix("0x").ok_or_else(|| wrong("hex string without 0x prefix"))?;
     digits.parse().map_err(|_| wrong("want 64 hex digits after 0x"))
-}
-
-/// Header, transactions, no uncles, no withdrawals (EIP-4895).
-fn encode(block: &Block) -> Bytes {
-    let mut txs = Vec::new();
-    for tx in &block.txs {
-        // A legacy transaction is a list itself; others stand inside a string (EIP-2718).
-        if tx.envelope.is_legacy() { txs.put_slice(&tx.raw) } else { tx.raw.encode(&mut txs) }
-    }
-    let mut fields = alloy_rlp::encode(&block.header);
-    list(&txs, &mut fields);
-    list(&[], &mut fields);
-    if block.header.withdrawals_root.is_some() {
-        list(&[], &mut fields);
-    }
-    let mut out = Vec::with_capacity(fields.len() + 4);
-    list(&fields, &mut out);
-    out.into()
-}
-
-fn list(items: &[u8], out: &mut Vec<u8>) {
-    RlpHeader { list: true, payload_length: items.len() }.encode(out);
-    out.put_slice(items);
-}
-
-/// Receipts as they stand in the receipts trie.
-fn receipts(block: &Block) -> Vec<Bytes> {
-    let pairs = block.txs.iter().zip(&block.receipts);
-    let encoded = pairs.map(|(tx, receipt)| {
-        let mut out = Vec::new();
-        receipt.encode_2718(tx.envelope.ty(), &mut out);
-        out.into()
-    });
-    encoded.collect()
 }
