@@ -88,7 +88,13 @@ impl Chain {
         let header = chain.header(state_root);
         let hash = header.hash_slow();
         let identity = chain.identity(hash);
-        let config = StoreConfig { identity, archive: true, address_index: None, history_blocks, cache_bytes };
+        let config = StoreConfig {
+            identity,
+            archive: true,
+            address_index: None,
+            history_blocks,
+            cache_bytes,
+        };
         let store = Store::open(datadir, config)?;
         if store.view()?.heads()?.is_none() {
             let parts = EthereumParts {

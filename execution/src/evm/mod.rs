@@ -22,7 +22,8 @@ use revm::context_interface::result::{ExecutionResult, HaltReason};
 
 use crate::trace::{Trace, TraceLimits, Traced, Tracer};
 use crate::{
-    Applied, BlockOutput, Call, CallOutput, ExecutionError, Stop, TxFacts, Vm, VmError, vm::CallResult,
+    Applied, BlockOutput, Call, CallOutput, ExecutionError, Stop, TxFacts, Vm, VmError,
+    vm::CallResult,
 };
 use frames::{Driver, Engine};
 use state::{CodeCache, Db};
@@ -109,9 +110,7 @@ impl Vm for Evm {
         set_call(&mut engine, env, call);
         let mut driver = Driver::default();
         match driver.transact(&mut engine) {
-            Ok(result) => {
-                Ok(call_output(result, driver.refund.get(), driver.bad_opcode))
-            }
+            Ok(result) => Ok(call_output(result, driver.refund.get(), driver.bad_opcode)),
             Err(error) => Err(rules::failure(error, |invalid, have| {
                 rules::invalid_call(invalid, call, env, have)
             })),
@@ -196,11 +195,7 @@ fn set_call<I>(engine: &mut Engine<'_, I>, env: &BlockEnv, call: &Call) {
     };
 }
 
-fn call_output(
-    result: ExecutionResult,
-    gas_refunded: u64,
-    bad_opcode: Option<u8>,
-) -> CallOutput {
+fn call_output(result: ExecutionResult, gas_refunded: u64, bad_opcode: Option<u8>) -> CallOutput {
     let gas_used = result.tx_gas_used();
     let (result, output, logs, created) = match result {
         ExecutionResult::Success { logs, output, .. } => {

@@ -164,7 +164,10 @@ pub(crate) fn override_block(env: &mut BlockEnv, changes: BlockOverrides) -> Rpc
     Ok(())
 }
 
-pub(crate) fn override_state(state: &dyn StateReader, overrides: StateOverride) -> RpcResult<StateDiff> {
+pub(crate) fn override_state(
+    state: &dyn StateReader,
+    overrides: StateOverride,
+) -> RpcResult<StateDiff> {
     let slots: usize = overrides
         .values()
         .flat_map(|account| [&account.state, &account.state_diff])

@@ -228,7 +228,8 @@ impl Simulation<'_> {
         });
         self.parent = block.clone();
         let receipts = json::receipts(&block);
-        let calls = outputs.into_iter().zip(receipts).map(|(output, receipt)| shown(output, receipt));
+        let calls =
+            outputs.into_iter().zip(receipts).map(|(output, receipt)| shown(output, receipt));
         Ok((block, calls.collect()))
     }
 }
@@ -274,7 +275,8 @@ fn unsigned(env: &BlockEnv, call: &Call, nonce: u64, tip: u128) -> Tx {
         access_list: call.access_list.clone(),
         input: call.input.clone(),
     };
-    let envelope = TxEnvelope::Eip1559(tx.into_signed(Signature::new(U256::ZERO, U256::ZERO, false)));
+    let envelope =
+        TxEnvelope::Eip1559(tx.into_signed(Signature::new(U256::ZERO, U256::ZERO, false)));
     let raw = Bytes::from(envelope.encoded_2718());
     Tx { hash: alloy_primitives::keccak256(&raw), raw, sender: call.from, envelope }
 }

@@ -28,6 +28,7 @@ mod json;
 mod metalayer;
 mod names;
 mod net;
+mod openrpc;
 mod origin;
 mod ots;
 mod parity;
@@ -114,6 +115,8 @@ const MODULES: &[(&str, Register)] = &[
     ("trace", parity::register),
     ("ots", ots::register),
     ("erigon", ots::register_erigon),
+    // The last, because it tells of all before it.
+    ("rpc", openrpc::register),
 ];
 
 /// Namespaces that answer only where they are named.
@@ -313,14 +316,19 @@ pub fn namespaces_of_ethereum() -> Vec<String> {
     let rollup = ["rollup", "metalayer", "admin"];
     let mut names: Vec<_> = MODULES.iter().map(|(name, _)| *name).collect();
     names.retain(|name| !rollup.contains(name));
+    names.sort_unstable();
     names.dedup();
     names.into_iter().map(str::to_owned).collect()
 }
 
 /// The namespaces that answer, and those that do not, each once and in the order of the table.
 fn namespaces(wanted: &[String]) -> eyre::Result<(Vec<&'static str>, Vec<&'static str>)> {
-    let mut all: Vec<&'static str> = MODULES.iter().map(|(name, _)| *name).collect();
-    all.dedup();
+    let mut all: Vec<&'static str> = Vec::new();
+    for (name, _) in MODULES {
+        if !all.contains(name) {
+            all.push(name);
+        }
+    }
     if let Some(unknown) = wanted.iter().find(|name| !all.contains(&name.as_str())) {
         bail!("rpc: unknown namespace {unknown:?}: this binary has {all:?}");
     }

@@ -47,7 +47,7 @@ impl NamesLayer {
             return None;
         }
         self.unknown.ended(Outcome::Refused);
-        let namespace = method.split_once('_').map_or("", |(namespace, _)| namespace);
+        let namespace = method.split_once(['_', '.']).map_or("", |(namespace, _)| namespace);
         let (code, message) = if self.off.contains(&namespace) {
             (NOT_ENABLED, format!("Method not supported: enable it with --rpc-api {namespace}"))
         } else {

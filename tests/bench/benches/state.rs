@@ -77,8 +77,7 @@ fn block(
     let (claim_hash, hash) = (claim.hash(), header.hash_slow());
     let plan = BlockPlan { claim, body, forced: Vec::new(), candidates };
     let (receipts, skipped, outbox, ethereum) = Default::default();
-    let block =
-        Block { plan, claim_hash, header, hash, txs, receipts, skipped, outbox, ethereum };
+    let block = Block { plan, claim_hash, header, hash, txs, receipts, skipped, outbox, ethereum };
     let (block, diff, trie) = (Arc::new(block), Arc::new(diff), Arc::new(trie));
     (Layer::new(ExecutedBlock { block, seal: None, diff, trie }), took)
 }

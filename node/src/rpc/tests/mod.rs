@@ -7,6 +7,7 @@ mod http;
 mod limits;
 mod methods;
 mod objects;
+mod openrpc;
 mod ots;
 mod real;
 mod subscriptions;
