@@ -46,7 +46,7 @@ fn is_out_of_gas(reason: &str) -> bool {
 
 /// The least gas limit with which a call succeeds, never below and at most 1/64 above: a call is
 /// run with the most it may have, then the limit is searched between what it used and that.
-fn estimate(api: &Api, args: &Args, deadline: Instant) -> RpcResult<U64> {
+pub(crate) fn estimate(api: &Api, args: &Args, deadline: Instant) -> RpcResult<U64> {
     let mut prepared = Prepared::new(api, args)?;
     let most = most_gas(api, &prepared)?;
     if is_transfer(&prepared)? && most >= TRANSFER_GAS {

@@ -34,13 +34,13 @@ pub(crate) fn register(table: &mut Table) -> Result<(), RegisterMethodError> {
     table.heavy("eth_feeHistory", |api, args, _| fee_history(api, args))
 }
 
-fn next_base_fee(api: &Api) -> RpcResult<u64> {
+pub(crate) fn next_base_fee(api: &Api) -> RpcResult<u64> {
     Ok(api.backend.chain().next_env(api.backend.now_ms())?.base_fee)
 }
 
 /// A small constant while the newest block is less than half full; else what is above three
 /// fifths of the tips paid lately, so that a user who takes it gets in.
-fn suggested_tip(api: &Api) -> RpcResult<u128> {
+pub(crate) fn suggested_tip(api: &Api) -> RpcResult<u128> {
     let chain = api.backend.chain();
     let latest = chain.latest().number;
     let newest = chain.header(latest)?.ok_or_else(RpcError::no_header)?;

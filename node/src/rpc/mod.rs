@@ -13,6 +13,7 @@ mod eth_blocks;
 mod eth_call;
 mod eth_chain;
 mod eth_fees;
+mod eth_fill;
 mod eth_filters;
 mod eth_logs;
 mod eth_simulate;
@@ -96,6 +97,7 @@ const MODULES: &[(&str, Register)] = &[
     ("eth", eth_call::register),
     ("eth", eth_access_list::register),
     ("eth", eth_simulate::register),
+    ("eth", eth_fill::register),
     ("eth", eth_logs::register),
     ("eth", eth_filters::register),
     ("eth", eth_submit::register),

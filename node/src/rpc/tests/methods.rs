@@ -324,6 +324,13 @@ async fn the_rollup() {
     let (status, _, body) = world.http("GET", "/health", &[], "").await;
     assert_eq!(status, 200);
     assert_eq!(serde_json::from_str::<Value>(&body).unwrap(), health);
+    let (status, _, body) = world.http("GET", "/ready", &[], "").await;
+    assert_eq!((status, body.as_str()), (200, "{\"ready\":true,\"reasons\":[]}"));
+    *world.node.sync.lock() = Some(SyncStatus { starting: 1, current: 3, highest: 20 });
+    let (status, _, body) = world.http("GET", "/ready", &[], "").await;
+    let body: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((status, &body["ready"]), (503, &json!(false)));
+    assert!(body["reasons"][0].as_str().unwrap().contains("at block 3"), "{body}");
 }
 
 #[tokio::test]

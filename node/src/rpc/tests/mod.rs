@@ -10,6 +10,7 @@ mod objects;
 mod openrpc;
 mod ots;
 mod real;
+mod simulations;
 mod subscriptions;
 mod traces;
 mod wire;
