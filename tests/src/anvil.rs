@@ -47,10 +47,13 @@ impl Anvil {
         let e2e = Path::new(env!("CARGO_MANIFEST_DIR")).join("e2e");
         npm::install(&e2e)?;
         let dir = TempDir::new()?;
+        let chain_id = CHAIN_ID.to_string();
+        let own = if arguments.contains(&"--chain-id") { None } else { Some(&chain_id) };
         let mut process = Command::new(
             e2e.join("node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil"),
         )
-        .args(["--host", "127.0.0.1", "--port", "0", "--chain-id", &CHAIN_ID.to_string()])
+        .args(["--host", "127.0.0.1", "--port", "0"])
+        .args(own.into_iter().flat_map(|id| ["--chain-id", id.as_str()]))
         .args(["--slots-in-an-epoch", "2", "--timestamp", "1"])
         .args(arguments)
         .current_dir(dir.path())

@@ -49,21 +49,21 @@ pub(super) struct Bid {
 impl Bid {
     /// A first bid: room for both prices to double. The error says which cap the prices are above.
     pub(super) fn first(quote: &Quote, caps: &Caps) -> Result<Self, String> {
-        let tip = quote.tip.clamp(1, (caps.max_tip / 4).max(1));
-        let bid = Self {
-            tip,
-            max_fee: (quote.base_fee.saturating_mul(2).saturating_add(tip)).min(caps.max_fee),
-            max_blob_fee: quote.blob_fee.max(1).saturating_mul(2).min(caps.max_blob_fee),
-        };
-        if quote.base_fee.saturating_add(tip) > caps.max_fee {
+        if quote.base_fee >= caps.max_fee {
             let (fee, cap) = (quote.base_fee, caps.max_fee);
-            return Err(format!("the base fee of {fee} wei is above the cap max_fee of {cap}"));
+            return Err(format!("the base fee of {fee} wei is not below the cap max_fee of {cap}"));
         }
         if quote.blob_fee > caps.max_blob_fee {
             let (fee, cap) = (quote.blob_fee, caps.max_blob_fee);
             return Err(format!("the blob fee of {fee} wei is above the cap max_blob_fee of {cap}"));
         }
-        Ok(bid)
+        let room = (caps.max_fee - quote.base_fee).min(caps.max_tip / 4);
+        let tip = quote.tip.clamp(1, room.max(1));
+        Ok(Self {
+            tip,
+            max_fee: (quote.base_fee.saturating_mul(2).saturating_add(tip)).min(caps.max_fee),
+            max_blob_fee: quote.blob_fee.max(1).saturating_mul(2).min(caps.max_blob_fee),
+        })
     }
 
     /// A bid that pools take for the place of `old`: twice the old in all three, as they want for a

@@ -187,6 +187,7 @@ impl Poster {
     /// Bids, waits and raises until a transaction of the flight is in a block.
     async fn land(&self, flight: &mut Flight) -> Result<(DaRef, B256), DaError> {
         let began = Instant::now();
+        let mut tried = false;
         let mut seen = None;
         let mut why = "it is in no block yet".to_owned();
         loop {
@@ -195,23 +196,24 @@ impl Poster {
                 info!(height = da.height, nonce = flight.nonce, cost_wei, tx = %hash, "posted blobs");
                 return Ok((da, hash));
             }
-            let quote = self.rpc.quote().await?;
-            if seen != Some(quote.height) {
-                seen = Some(quote.height);
-                self.check_nonce(flight).await?;
-                if let Err(reason) = self.step(flight, &quote).await? {
-                    if why != reason {
-                        warn!(nonce = flight.nonce, %reason, "a post waits");
-                        why = reason;
-                    }
-                    // Asked again although no block came: prices and pools change.
-                    seen = None;
-                }
-            }
-            if began.elapsed() > self.caps.patience {
+            if tried && began.elapsed() > self.caps.patience {
                 let text = format!("the post with nonce {} is given back: {why}", flight.nonce);
                 return Err(DaError::Unavailable(text));
             }
+            let quote = self.rpc.quote().await?;
+            if seen != Some(quote.height) {
+                self.check_nonce(flight).await?;
+                match self.step(flight, &quote).await? {
+                    Ok(()) => seen = Some(quote.height),
+                    // Asked again although no block came: prices and pools change.
+                    Err(reason) if why == reason => {}
+                    Err(reason) => {
+                        warn!(nonce = flight.nonce, %reason, "a post waits");
+                        why = reason;
+                    }
+                }
+            }
+            tried = true;
             tokio::time::sleep(self.poll).await;
         }
     }
@@ -262,28 +264,43 @@ impl Poster {
                 Err(reason) => Ok(Err(reason)),
             };
         };
+        if !self.rpc.knows(last.hash).await? {
+            return self.again(flight, last, quote).await;
+        }
         let waited = quote.height.saturating_sub(last.height);
         let late = waited >= self.caps.replace_after;
-        if waited >= 1 && (late || !last.bid.is_enough(quote)) {
-            return match Bid::instead_of(&last.bid, quote, &self.caps) {
-                Ok(bid) => self.send(flight, bid, quote).await,
-                // What was sent stays good for as long as it can.
-                Err(reason) => Ok(self.again(&last).await?.and(Err(reason))),
-            };
-        }
-        self.again(&last).await
-    }
-
-    /// Sends a transaction again that no node knows any more.
-    async fn again(&self, last: &Sent) -> Result<Result<(), String>, DaError> {
-        if self.rpc.knows(last.hash).await? {
+        if waited == 0 || !late && last.bid.is_enough(quote) {
             return Ok(Ok(()));
         }
+        // Without a better bid, what was sent stays good for as long as it can.
+        match Bid::instead_of(&last.bid, quote, &self.caps) {
+            Ok(bid) => self.send(flight, bid, quote).await,
+            Err(reason) => Ok(Err(reason)),
+        }
+    }
+
+    /// Sends a transaction again, as it is, that is gone from the pools: a reorg put it out, or they
+    /// dropped it.
+    async fn again(
+        &self,
+        flight: &mut Flight,
+        last: Sent,
+        quote: &Quote,
+    ) -> Result<Result<(), String>, DaError> {
         debug!(tx = %last.hash, "a transaction is gone from the pools; sending it again");
-        Ok(match self.rpc.publish(&last.raw).await? {
-            Err(message) if !is_known(&message) => Err(message),
-            _ => Ok(()),
-        })
+        match self.rpc.publish(&last.raw).await? {
+            Err(message) if is_underpriced(&message) => {
+                match Bid::instead_of(&last.bid, quote, &self.caps) {
+                    Ok(bid) => self.send(flight, bid, quote).await,
+                    Err(reason) => Ok(Err(reason)),
+                }
+            }
+            Err(message) if !is_known(&message) => Ok(Err(message)),
+            _ => {
+                flight.sent.iter_mut().rev().take(1).for_each(|sent| sent.height = quote.height);
+                Ok(Ok(()))
+            }
+        }
     }
 
     /// Signs and sends. If a transaction that we do not know of has the nonce, raises until it is

@@ -78,8 +78,11 @@ async fn nothing_is_paid_above_the_caps() -> eyre::Result<()> {
     assert!(anvil.pool().await?.is_empty());
     // A spike that comes when it is under way leaves it where it is.
     anvil.mine_dear(GWEI).await?;
-    let submitted = submit(&da, blob(1), None);
-    let sent = pooled(&anvil, None).await?;
+    let mut submitted = submit(&da, blob(1), None);
+    let sent = tokio::select! {
+        sent = pooled(&anvil, None) => sent?,
+        ended = &mut submitted => panic!("it is not sent: {ended:?}"),
+    };
     assert!(amount(&sent, "maxFeePerGas") <= 5 * GWEI);
     for _ in 0..4 {
         anvil.mine_dear(60 * GWEI).await?;
@@ -100,7 +103,7 @@ async fn nothing_is_paid_above_the_caps() -> eyre::Result<()> {
 async fn a_budget_bounds_an_hour_and_the_runway_is_told() -> eyre::Result<()> {
     let anvil = Anvil::start(&[])?;
     let before = anvil.balance().await?;
-    let da = poster(&anvil, "budget_per_hour = \"0.0001 eth\"\npatience = \"500ms\"")?;
+    let da = poster(&anvil, "budget_per_hour = \"0.0001 eth\"\npatience = \"2s\"")?;
     let runway = da.runway().await?.expect("it has a key");
     assert_eq!((runway.balance_wei, runway.hours()), (before, None));
     let mut posts = 0;

@@ -168,7 +168,7 @@ async fn answer(
     match fault {
         Fault::Wrong => blobs.iter_mut().for_each(|blob| {
             let text = blob.as_str().unwrap_or_default();
-            *blob = json!(format!("{}01{}", &text[..2000], &text[2002..]));
+            *blob = json!(format!("{}02{}", &text[..2000], &text[2002..]));
         }),
         Fault::Missing => drop(blobs.remove(0)),
         Fault::Reordered => blobs.reverse(),
