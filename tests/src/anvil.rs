@@ -18,8 +18,7 @@ pub const CHAIN_ID: u64 = 900;
 /// Key of anvil's first account, which has 10,000 coins.
 pub const KEY: &str = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
 /// Address of that account.
-pub const ACCOUNT: Address =
-    alloy_primitives::address!("f39Fd6e51aad88F6F4ce6aB8827279cffFb92266");
+pub const ACCOUNT: Address = alloy_primitives::address!("f39Fd6e51aad88F6F4ce6aB8827279cffFb92266");
 /// Longest until it listens.
 const START: Duration = Duration::from_secs(30);
 
@@ -49,19 +48,18 @@ impl Anvil {
         let dir = TempDir::new()?;
         let chain_id = CHAIN_ID.to_string();
         let own = if arguments.contains(&"--chain-id") { None } else { Some(&chain_id) };
-        let mut process = Command::new(
-            e2e.join("node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil"),
-        )
-        .args(["--host", "127.0.0.1", "--port", "0"])
-        .args(own.into_iter().flat_map(|id| ["--chain-id", id.as_str()]))
-        .args(["--slots-in-an-epoch", "2", "--timestamp", "1"])
-        .args(arguments)
-        .current_dir(dir.path())
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .wrap_err("anvil does not start")?;
+        let mut process =
+            Command::new(e2e.join("node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil"))
+                .args(["--host", "127.0.0.1", "--port", "0"])
+                .args(own.into_iter().flat_map(|id| ["--chain-id", id.as_str()]))
+                .args(["--slots-in-an-epoch", "2", "--timestamp", "1"])
+                .args(arguments)
+                .current_dir(dir.path())
+                .stdin(Stdio::null())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::null())
+                .spawn()
+                .wrap_err("anvil does not start")?;
         let output = process.stdout.take().ok_or_eyre("anvil has no output")?;
         let (said, heard) = mpsc::channel();
         // It goes on reading, so that anvil never waits for room in the pipe.
@@ -139,7 +137,11 @@ impl Anvil {
     pub async fn pool(&self) -> eyre::Result<Vec<Value>> {
         let content = self.call("txpool_content", json!([])).await?;
         let accounts = content["pending"].as_object().cloned().unwrap_or_default();
-        Ok(accounts.values().filter_map(Value::as_object).flat_map(|txs| txs.values().cloned()).collect())
+        Ok(accounts
+            .values()
+            .filter_map(Value::as_object)
+            .flat_map(|txs| txs.values().cloned())
+            .collect())
     }
 
     /// Puts code at an address, without a block.

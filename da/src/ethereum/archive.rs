@@ -29,9 +29,8 @@ pub struct Archive {
 impl Archive {
     /// In this folder, which is made if it is not there.
     pub fn open(dir: &Path) -> Result<Self, DaError> {
-        std::fs::create_dir_all(dir).map_err(|error| {
-            DaError::Config(format!("blob archive {}: {error}", dir.display()))
-        })?;
+        std::fs::create_dir_all(dir)
+            .map_err(|error| DaError::Config(format!("blob archive {}: {error}", dir.display())))?;
         Ok(Self { dir: dir.into() })
     }
 
@@ -61,10 +60,7 @@ impl Archive {
     /// Keeps blobs that are known to hash to their names.
     pub(super) async fn store(&self, blobs: &HashMap<B256, Bytes>) -> Result<(), DaError> {
         let (archive, blobs) = (self.clone(), blobs.clone());
-        blocking(move || {
-            blobs.iter().try_for_each(|(hash, blob)| archive.write(*hash, blob))
-        })
-        .await
+        blocking(move || blobs.iter().try_for_each(|(hash, blob)| archive.write(*hash, blob))).await
     }
 
     /// A file is there whole or not at all.
@@ -110,7 +106,9 @@ async fn blob(
         .parse()
         .map_err(|_| (StatusCode::BAD_REQUEST, "give 0x and 64 hex digits".to_owned()))?;
     let found = blocking(move || Ok(archive.read(hash))).await.ok().flatten();
-    found.map(|blob| blob.0).ok_or_else(|| (StatusCode::NOT_FOUND, format!("{hash} is not kept here")))
+    found
+        .map(|blob| blob.0)
+        .ok_or_else(|| (StatusCode::NOT_FOUND, format!("{hash} is not kept here")))
 }
 
 async fn blocking<T: Send + 'static>(

@@ -188,8 +188,10 @@ impl Beacon {
         let (Some(genesis), Some(slot_ms)) = (number(&genesis.data.genesis_time), slot_ms) else {
             return Err(Fault::Wrong("says neither genesis nor the length of a slot".into()));
         };
-        let epochs = ["MIN_EPOCHS_FOR_DATA_COLUMN_SIDECARS_REQUESTS",
-            "MIN_EPOCHS_FOR_BLOB_SIDECARS_REQUESTS"]
+        let epochs = [
+            "MIN_EPOCHS_FOR_DATA_COLUMN_SIDECARS_REQUESTS",
+            "MIN_EPOCHS_FOR_BLOB_SIDECARS_REQUESTS",
+        ]
         .into_iter()
         .find_map(field)
         .unwrap_or(EPOCHS);
@@ -210,11 +212,7 @@ impl Beacon {
         parsed.map(Some).map_err(|error| Fault::Wrong(format!("{path}: {error}")))
     }
 
-    async fn of_archive(
-        &self,
-        peer: &Source<()>,
-        missing: &[B256],
-    ) -> Result<Vec<Bytes>, Fault> {
+    async fn of_archive(&self, peer: &Source<()>, missing: &[B256]) -> Result<Vec<Bytes>, Fault> {
         let mut blobs = Vec::new();
         for hash in missing {
             let url = format!("{}/blob/{hash}", peer.url);

@@ -39,8 +39,7 @@ pub(super) struct Block {
 impl Block {
     /// Hashes of the blobs that transactions brought to an address, in their order.
     pub(super) fn blobs_to(&self, inbox: Address) -> Vec<B256> {
-        let to_inbox =
-            |tx: &&TxEnvelope| tx.is_eip4844() && Transaction::to(*tx) == Some(inbox);
+        let to_inbox = |tx: &&TxEnvelope| tx.is_eip4844() && Transaction::to(*tx) == Some(inbox);
         self.transactions
             .iter()
             .filter(to_inbox)
@@ -141,8 +140,10 @@ fn checked_receipts(
     if roots == Roots::Trusted && !receipts.iter().all(of_it) {
         return Err(Fault::Wrong(format!("receipts of another block than {block}")));
     }
-    let receipts: Vec<ReceiptEnvelope> =
-        receipts.into_iter().map(|receipt| receipt.into_primitives_receipt().into_inner()).collect();
+    let receipts: Vec<ReceiptEnvelope> = receipts
+        .into_iter()
+        .map(|receipt| receipt.into_primitives_receipt().into_inner())
+        .collect();
     if roots == Roots::Checked && calculate_receipt_root(&receipts) != root {
         return Err(Fault::Wrong(format!("receipts of {block} do not hash to the header's root")));
     }

@@ -55,7 +55,9 @@ impl Bid {
         }
         if quote.blob_fee > caps.max_blob_fee {
             let (fee, cap) = (quote.blob_fee, caps.max_blob_fee);
-            return Err(format!("the blob fee of {fee} wei is above the cap max_blob_fee of {cap}"));
+            return Err(format!(
+                "the blob fee of {fee} wei is above the cap max_blob_fee of {cap}"
+            ));
         }
         let room = (caps.max_fee - quote.base_fee).min(caps.max_tip / 4);
         let tip = quote.tip.clamp(1, room.max(1));

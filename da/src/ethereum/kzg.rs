@@ -68,8 +68,8 @@ pub(super) async fn sidecar(
         let mut blobs = Vec::with_capacity(data.len());
         for bytes in &data {
             let (bytes, most) = (bytes, packing::CAPACITY);
-            let blob = packing::pack(bytes)
-                .ok_or(DaError::TooLarge { bytes: bytes.len(), most })?;
+            let blob =
+                packing::pack(bytes).ok_or(DaError::TooLarge { bytes: bytes.len(), most })?;
             blobs.push(*blob);
         }
         prove(blobs, proofs).map_err(|error| DaError::Refused(format!("kzg: {error}")))

@@ -81,9 +81,9 @@ impl EthereumDa {
         let own = settings.archive.as_deref().map(Archive::open).transpose()?;
         let inbox = options.inbox(identity);
         let poll = (interval / 4).clamp(Duration::from_millis(50), Duration::from_secs(3));
-        let poster = settings.key()?.map(|key| {
-            Poster::new((rpc.clone(), fork.clone()), key, inbox, settings.caps(), poll)
-        });
+        let poster = settings
+            .key()?
+            .map(|key| Poster::new((rpc.clone(), fork.clone()), key, inbox, settings.caps(), poll));
         Ok(Self {
             beacon: Beacon::new(&settings.beacon, &settings.archives, own)?,
             roots: settings.roots(),
@@ -162,7 +162,8 @@ impl EthereumDa {
         let latest = self.rpc.quote().await?;
         let age = latest.time.saturating_sub(place.time);
         if age > found.retention && found.silent.is_empty() {
-            let kept = found.retention.saturating_mul(1000) / self.interval.as_millis().max(1) as u64;
+            let kept =
+                found.retention.saturating_mul(1000) / self.interval.as_millis().max(1) as u64;
             let oldest = latest.height.saturating_sub(kept).max(height + 1);
             return Ok(DaError::Pruned { height, oldest });
         }

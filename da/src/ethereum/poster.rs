@@ -220,10 +220,7 @@ impl Poster {
 
     /// Where a transaction of the flight landed, if one did: with its hash, what it cost in wei, and
     /// the time of its block.
-    async fn landed(
-        &self,
-        flight: &Flight,
-    ) -> Result<Option<(DaRef, B256, u128, u64)>, DaError> {
+    async fn landed(&self, flight: &Flight) -> Result<Option<(DaRef, B256, u128, u64)>, DaError> {
         for sent in flight.sent.iter().rev() {
             let Some(receipt) = self.rpc.landed(sent.hash).await? else { continue };
             let height = receipt.block_number.to();
@@ -264,18 +261,19 @@ impl Poster {
                 Err(reason) => Ok(Err(reason)),
             };
         };
-        if !self.rpc.knows(last.hash).await? {
-            return self.again(flight, last, quote).await;
-        }
         let waited = quote.height.saturating_sub(last.height);
-        let late = waited >= self.caps.replace_after;
-        if waited == 0 || !late && last.bid.is_enough(quote) {
-            return Ok(Ok(()));
-        }
-        // Without a better bid, what was sent stays good for as long as it can.
+        let poor = waited > 0 && !last.bid.is_enough(quote);
+        let gone = !self.rpc.knows(last.hash).await?;
+        let late = !gone && waited >= self.caps.replace_after;
         match Bid::instead_of(&last.bid, quote, &self.caps) {
-            Ok(bid) => self.send(flight, bid, quote).await,
-            Err(reason) => Ok(Err(reason)),
+            Ok(bid) if poor || late => self.send(flight, bid, quote).await,
+            // Without a better bid, what was sent is good for as long as it can be.
+            Err(reason) if poor || late => {
+                let again = if gone { self.again(flight, last, quote).await? } else { Ok(()) };
+                Ok(again.and(Err(reason)))
+            }
+            _ if gone => self.again(flight, last, quote).await,
+            _ => Ok(Ok(())),
         }
     }
 

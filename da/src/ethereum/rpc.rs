@@ -68,7 +68,11 @@ impl Landed {
 impl Rpc {
     /// Of the chain with this id. Sends nothing yet.
     pub(super) fn new(urls: &[String], chain_id: u64) -> Result<Self, DaError> {
-        Ok(Self { http: http::client(TIMEOUT, true)?, nodes: Sources::new("l1 rpc", urls)?, chain_id })
+        Ok(Self {
+            http: http::client(TIMEOUT, true)?,
+            nodes: Sources::new("l1 rpc", urls)?,
+            chain_id,
+        })
     }
 
     /// The id of the chain.
@@ -177,7 +181,9 @@ impl Rpc {
         }
         match refusal {
             Some(message) => Ok(Err(message)),
-            None => Err(DaError::Unavailable(format!("no l1 rpc is of use: {}", faults.join("; ")))),
+            None => {
+                Err(DaError::Unavailable(format!("no l1 rpc is of use: {}", faults.join("; "))))
+            }
         }
     }
 }

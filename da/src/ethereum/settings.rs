@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use alloy_primitives::{Address, B256, U256, keccak256};
 use alloy_signer_local::PrivateKeySigner;
-use causeway_chainspec::spec::{Kind, units};
 use causeway_chainspec::ChainSpec;
+use causeway_chainspec::spec::{Kind, units};
 use serde::{Deserialize, Deserializer};
 
 use super::block::Roots;
@@ -177,8 +177,8 @@ impl Settings {
 }
 
 fn wei<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u128>, D::Error> {
-    let amount: U256 = units::wei(&toml::Value::deserialize(deserializer)?)
-        .map_err(serde::de::Error::custom)?;
+    let amount: U256 =
+        units::wei(&toml::Value::deserialize(deserializer)?).map_err(serde::de::Error::custom)?;
     u128::try_from(amount).map(Some).map_err(serde::de::Error::custom)
 }
 

@@ -18,10 +18,7 @@ pub(super) enum Fault {
     /// No answer, or one that says nothing of the question.
     Silent(String),
     /// It answered with an error of JSON-RPC.
-    Refused {
-        code: i64,
-        message: String,
-    },
+    Refused { code: i64, message: String },
     /// What it answered contradicts itself, or what was asked for.
     Wrong(String),
 }
@@ -154,7 +151,10 @@ mod tests {
         let error = sources.first::<()>(|_| Box::pin(async { Err(silent()) })).await.unwrap_err();
         assert!(error.is_temporary());
         let text = error.to_string();
-        assert!(text.contains("a:1: timed out; b: timed out") && !text.contains("secret"), "{text}");
+        assert!(
+            text.contains("a:1: timed out; b: timed out") && !text.contains("secret"),
+            "{text}"
+        );
         tokio::time::sleep(FIRST_BACKOFF).await;
         assert_eq!(names(&sources)[2], "a:1", "a second failure counts for longer");
     }

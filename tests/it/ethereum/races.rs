@@ -20,7 +20,8 @@ async fn what_a_reorg_puts_out_is_posted_again_as_it_was() -> eyre::Result<()> {
         let at = da.submit_after(&[blob(1)], Some(start)).await?;
         let transactions = async |height: u64| {
             let height = format!("{height:#x}");
-            let block = anvil.call("eth_getBlockByNumber", serde_json::json!([height, false])).await?;
+            let block =
+                anvil.call("eth_getBlockByNumber", serde_json::json!([height, false])).await?;
             eyre::Ok(block["transactions"].clone())
         };
         let before = transactions(at.height).await?;

@@ -143,9 +143,7 @@ async fn sidecars(State(shown): State<Arc<Shown>>, Path(slot): Path<String>) -> 
         return StatusCode::GONE.into_response();
     }
     shown.asked.lock().push(slot.clone());
-    let sidecar = |(index, blob): (usize, Value)| {
-        json!({ "index": index.to_string(), "blob": blob, "kzg_commitment": "0x", "kzg_proof": "0x" })
-    };
+    let sidecar = |(index, blob): (usize, Value)| json!({ "index": index.to_string(), "blob": blob, "kzg_commitment": "0x", "kzg_proof": "0x" });
     answer(&shown, &slot, None, |blobs| blobs.into_iter().enumerate().map(sidecar).collect()).await
 }
 

@@ -239,7 +239,11 @@ async fn not_yet_is_not_empty() {
         }
         layer.produce(50_000).await;
         let empty = da.read(latest + 1).await.unwrap();
-        assert_eq!((empty.blobs.len(), empty.forced.len(), empty.time_ms), (0, 0, 50_000), "{name}");
+        assert_eq!(
+            (empty.blobs.len(), empty.forced.len(), empty.time_ms),
+            (0, 0, 50_000),
+            "{name}"
+        );
     })
     .await;
 }
