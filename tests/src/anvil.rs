@@ -19,6 +19,8 @@ pub const CHAIN_ID: u64 = 900;
 pub const KEY: &str = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
 /// Address of that account.
 pub const ACCOUNT: Address = alloy_primitives::address!("f39Fd6e51aad88F6F4ce6aB8827279cffFb92266");
+/// Its second account.
+const OTHER: Address = alloy_primitives::address!("70997970C51812dc3A010C7d01b50e0d17dc79C8");
 /// Longest until it listens.
 const START: Duration = Duration::from_secs(30);
 
@@ -108,6 +110,15 @@ impl Anvil {
     pub async fn mine_dear(&self, base_fee: u128) -> eyre::Result<()> {
         self.call("anvil_setNextBlockBaseFeePerGas", json!([format!("{base_fee:#x}")])).await?;
         self.mine().await
+    }
+
+    /// Puts a transfer of its second account into the pool, which goes before all that pay less to
+    /// the proposer.
+    pub async fn send_dear(&self, tip: u128) -> eyre::Result<()> {
+        let (from, fee) = (OTHER, format!("{tip:#x}"));
+        let transfer = json!([{ "from": from, "to": from, "gas": "0x5208",
+            "maxFeePerGas": format!("{:#x}", 2 * tip), "maxPriorityFeePerGas": fee }]);
+        self.call("eth_sendTransaction", transfer).await.map(drop)
     }
 
     /// The next block's base fee.

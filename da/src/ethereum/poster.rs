@@ -269,8 +269,10 @@ impl Poster {
             Ok(bid) if poor || late => self.send(flight, bid, quote).await,
             // Without a better bid, what was sent is good for as long as it can be.
             Err(reason) if poor || late => {
-                let again = if gone { self.again(flight, last, quote).await? } else { Ok(()) };
-                Ok(again.and(Err(reason)))
+                if gone {
+                    let _refused = self.again(flight, last, quote).await?;
+                }
+                Ok(Err(reason))
             }
             _ if gone => self.again(flight, last, quote).await,
             _ => Ok(Ok(())),

@@ -45,7 +45,7 @@ async fn blobs_of_all_sizes_are_read_back_by_a_node_without_a_key() -> eyre::Res
 
 #[tokio::test]
 async fn a_transaction_that_no_block_takes_is_replaced_at_twice_the_price() -> eyre::Result<()> {
-    let anvil = Anvil::start(&["--no-mining"])?;
+    let anvil = Anvil::start(&["--no-mining", "--gas-limit", "30000"])?;
     let da = poster(&anvil, "")?;
     let submitted = submit(&da, blob(1), None);
     let first = pooled(&anvil, None).await?;
@@ -56,14 +56,13 @@ async fn a_transaction_that_no_block_takes_is_replaced_at_twice_the_price() -> e
     for field in ["maxFeePerGas", "maxPriorityFeePerGas", "maxFeePerBlobGas"] {
         assert!(amount(&second, field) >= 2 * amount(&first, field), "{field}");
     }
-    // It offers enough, and three blocks do not take it all the same.
+    // It offers enough, and three blocks have no room for it: another pays its proposers more.
     for _ in 0..3 {
-        anvil.mine_dear(amount(&second, "maxFeePerGas") + GWEI).await?;
-        anvil.set_base_fee(GWEI).await?;
+        anvil.send_dear(100 * GWEI).await?;
+        anvil.mine().await?;
     }
     let third = pooled(&anvil, Some(Anvil::hash(&second)?)).await?;
     assert!(amount(&third, "maxFeePerGas") >= 2 * amount(&second, "maxFeePerGas"));
-    anvil.set_base_fee(GWEI).await?;
     anvil.mine().await?;
     let at = submitted.await??;
     assert_eq!(da.read(at.height).await?.blobs, [blob(1)]);
@@ -74,7 +73,7 @@ async fn a_transaction_that_no_block_takes_is_replaced_at_twice_the_price() -> e
 #[tokio::test]
 async fn nothing_is_paid_above_the_caps() -> eyre::Result<()> {
     let anvil = Anvil::start(&["--no-mining"])?;
-    let da = poster(&anvil, "max_fee = \"5 gwei\"\npatience = \"3s\"")?;
+    let da = poster(&anvil, "max_fee = \"5 gwei\"\npatience = \"5s\"")?;
     anvil.mine_dear(50 * GWEI).await?;
     let error = da.submit(&[blob(1)]).await.unwrap_err();
     assert!(error.is_temporary() && error.to_string().contains("max_fee"), "{error}");
@@ -108,7 +107,7 @@ async fn nothing_is_paid_above_the_caps() -> eyre::Result<()> {
 async fn a_budget_bounds_an_hour_and_the_runway_is_told() -> eyre::Result<()> {
     let anvil = Anvil::start(&[])?;
     let before = anvil.balance().await?;
-    let da = poster(&anvil, "budget_per_hour = \"0.0001 eth\"\npatience = \"2s\"")?;
+    let da = poster(&anvil, "budget_per_hour = \"0.0001 eth\"\npatience = \"8s\"")?;
     let runway = da.runway().await?.expect("it has a key");
     assert_eq!((runway.balance_wei, runway.hours()), (before, None));
     let mut posts = 0;
@@ -147,7 +146,7 @@ async fn entries_of_the_forced_lane_come_from_the_portals_events() -> eyre::Resu
     da.submit(&[blob(1)]).await?;
     let reader = open(&[anvil.url()], &format!("beacon = [{:?}]", anvil.url()))?;
     for (entry, height) in entries.iter().zip(heights) {
-        assert_eq!(reader.read(height).await?.forced, [entry.clone()]);
+        assert_eq!(reader.read(height).await?.forced, std::slice::from_ref(entry));
     }
     assert_eq!(reader.read(latest(&da).await?.height).await?.forced, Vec::<Bytes>::new());
     assert!(matches!(da.force(full(9, 130_000)).await, Err(DaError::TooLarge { .. })));

@@ -129,7 +129,7 @@ async fn of_two_posters_with_one_view_one_lands() -> eyre::Result<()> {
 #[tokio::test]
 async fn a_change_of_mind_replaces_what_waits() -> eyre::Result<()> {
     let anvil = Anvil::start(&["--no-mining"])?;
-    let da = poster(&anvil, "patience = \"300ms\"")?;
+    let da = poster(&anvil, "patience = \"2s\"")?;
     let derived = latest(&da).await?;
     let error = da.submit_after(&[blob(1)], Some(derived)).await.unwrap_err();
     assert!(error.is_temporary() && error.to_string().contains("given back"), "{error}");
