@@ -186,8 +186,8 @@ impl Poster {
 
     /// Bids, waits and raises until a transaction of the flight is in a block.
     async fn land(&self, flight: &mut Flight) -> Result<(DaRef, B256), DaError> {
-        let began = Instant::now();
-        let mut tried = false;
+        // Of the wait alone: proving and sending may take seconds on a busy machine.
+        let mut began: Option<Instant> = None;
         let mut seen = None;
         let mut why = "it is in no block yet".to_owned();
         loop {
@@ -196,7 +196,7 @@ impl Poster {
                 info!(height = da.height, nonce = flight.nonce, cost_wei, tx = %hash, "posted blobs");
                 return Ok((da, hash));
             }
-            if tried && began.elapsed() > self.caps.patience {
+            if began.is_some_and(|began| began.elapsed() > self.caps.patience) {
                 let text = format!("the post with nonce {} is given back: {why}", flight.nonce);
                 return Err(DaError::Unavailable(text));
             }
@@ -213,7 +213,7 @@ impl Poster {
                     }
                 }
             }
-            tried = true;
+            began.get_or_insert_with(Instant::now);
             tokio::time::sleep(self.poll).await;
         }
     }
