@@ -1,12 +1,14 @@
 //! Bytes in an agreed order. Knows nothing of how blocks are made.
 
 pub mod codec;
+pub mod ethereum;
+pub mod http;
 pub mod local;
 pub mod memory;
 
 use std::sync::Arc;
 
-use alloy_primitives::{B256, Bytes};
+use alloy_primitives::{B256, Bytes, U256};
 use async_trait::async_trait;
 use causeway_chainspec::{ChainSpec, DaRef};
 
@@ -35,6 +37,24 @@ pub struct DaFee {
     pub wei_per_byte: u128,
 }
 
+/// How long what pays for posting lasts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Runway {
+    /// What the paying account has, in wei.
+    pub balance_wei: U256,
+    /// What posting costs lately, in wei an hour.
+    pub wei_per_hour: u128,
+    /// What this process has spent since it began, in wei.
+    pub spent_wei: u128,
+}
+
+impl Runway {
+    /// Hours until the account is empty at the recent rate; `None` if nothing was spent lately.
+    pub fn hours(&self) -> Option<f64> {
+        (self.wei_per_hour > 0).then(|| f64::from(self.balance_wei) / self.wei_per_hour as f64)
+    }
+}
+
 /// One block of the layer, as far as it concerns our namespace. An empty block is a `DaBlock`
 /// without blobs: never an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,8 +71,8 @@ pub struct DaBlock {
     pub forced: Vec<Bytes>,
 }
 
-/// Why the layer gave no answer. `NotYet` and `Pruned` are facts, `Unavailable` may pass,
-/// the others need a person.
+/// Why the layer gave no answer. `NotYet` and `Pruned` are facts, `Withheld` and `Unavailable` may
+/// pass, the others need a person.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DaError {
     /// The height lies in the future.
@@ -72,6 +92,20 @@ pub enum DaError {
         height: u64,
         /// Oldest kept.
         oldest: u64,
+    },
+    /// The layer has the block, and nobody gives the data that it must still keep: asked again, and
+    /// never passed over.
+    #[error(
+        "da height {height}: {missing} blobs are withheld: their hashes are on chain, and none of \
+         these has them: {asked}; add another beacon endpoint or a blob archive"
+    )]
+    Withheld {
+        /// Asked for.
+        height: u64,
+        /// Blobs that nobody gave.
+        missing: usize,
+        /// Who was asked.
+        asked: String,
     },
     /// More bytes than [`DaLimits`] allow.
     #[error("submission of {bytes} bytes is over the limit of {most}")]
@@ -101,7 +135,7 @@ pub enum DaError {
 impl DaError {
     /// Whether asking again later may help without anybody's doing.
     pub fn is_temporary(&self) -> bool {
-        matches!(self, Self::NotYet { .. } | Self::Unavailable(_))
+        matches!(self, Self::NotYet { .. } | Self::Withheld { .. } | Self::Unavailable(_))
     }
 }
 
@@ -116,6 +150,18 @@ pub trait DaBackend: Send + Sync + 'static {
     /// answer: readers drop repeats. Returns where it expects them; only reading proves it.
     async fn submit(&self, blobs: &[Bytes]) -> Result<DaRef, DaError>;
 
+    /// As [`submit`](Self::submit), for blobs made of the chain as derived up to a DA block. A layer
+    /// that knows what its own account posted refuses with `Unavailable` if something of it landed
+    /// above that block: the caller derives it first, so that no range is posted twice.
+    async fn submit_after(
+        &self,
+        blobs: &[Bytes],
+        derived: Option<DaRef>,
+    ) -> Result<DaRef, DaError> {
+        let _ = derived;
+        self.submit(blobs).await
+    }
+
     /// The block at `height`. The same answer for ever once final; before, a reorg may change it,
     /// which shows as another `parent` above.
     async fn read(&self, height: u64) -> Result<DaBlock, DaError>;
@@ -126,6 +172,12 @@ pub trait DaBackend: Send + Sync + 'static {
     /// Price of data now.
     async fn fee(&self) -> Result<DaFee, DaError>;
 
+    /// How long the account that pays for posts lasts; `None` where posting costs nothing or this
+    /// node does not post.
+    async fn runway(&self) -> Result<Option<Runway>, DaError> {
+        Ok(None)
+    }
+
     /// Puts bytes into the forced lane, as any user may. Returns once the layer took them.
     async fn force(&self, entry: Bytes) -> Result<(), DaError>;
 }
@@ -134,7 +186,7 @@ pub trait DaBackend: Send + Sync + 'static {
 pub type Open = fn(&ChainSpec, &toml::Table) -> Result<Arc<dyn DaBackend>, DaError>;
 
 /// Every backend by name. To add one: a file beside this one, and a line here.
-pub const BACKENDS: &[(&str, Open)] = &[("local", local::open)];
+pub const BACKENDS: &[(&str, Open)] = &[("local", local::open), ("ethereum", ethereum::open)];
 
 /// Opens the backend the spec names.
 pub fn open(spec: &ChainSpec, settings: &toml::Table) -> Result<Arc<dyn DaBackend>, DaError> {

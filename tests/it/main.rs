@@ -11,6 +11,7 @@ mod crossing;
 mod devnets;
 mod differential;
 mod e2e;
+mod ethereum;
 mod fork_choice;
 mod fuzz;
 mod kill;

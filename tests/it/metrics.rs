@@ -18,6 +18,10 @@ use tempfile::TempDir;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
+async fn get(url: &str) -> eyre::Result<reqwest::Response> {
+    Ok(causeway_da::http::client(PATIENCE, false)?.get(url).send().await?)
+}
+
 /// One answer of a node.
 struct Scrape {
     /// Type by name of the family.
@@ -28,7 +32,7 @@ struct Scrape {
 
 impl Scrape {
     async fn of(url: &str) -> eyre::Result<Self> {
-        let response = reqwest::get(url).await?.error_for_status()?;
+        let response = get(url).await?.error_for_status()?;
         let kind = response.headers()["content-type"].to_str()?.to_owned();
         ensure!(kind.starts_with("application/openmetrics-text"), "{kind}");
         let text = response.text().await?;
@@ -169,7 +173,7 @@ async fn every_documented_metric_is_told_and_moves() -> eyre::Result<()> {
         ensure!(started.elapsed() < PATIENCE, "something stays 0: {done:?}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    let gone = reqwest::get(sequencer.replace("/metrics", "/")).await?;
+    let gone = get(&sequencer.replace("/metrics", "/")).await?;
     ensure!(gone.status() == 404, "{}", gone.status());
     let (status, _) = devnet.stop()?;
     ensure!(status.success(), "the devnet ended with {status}");

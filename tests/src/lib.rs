@@ -1,5 +1,6 @@
 //! What the tests share: worlds of nodes in one process, a clock turned by hand, small tools.
 
+pub mod anvil;
 pub mod browser;
 pub mod bytecode;
 pub mod clock;

@@ -161,7 +161,7 @@ async fn force(place: Place, witness: Witness) {
     let sender = SENDERS;
     let Ok(client) = client(&place.rpc) else { return };
     let url = format!("{}/v1/forced?namespace={}", place.da, place.identity);
-    let http = reqwest::Client::new();
+    let Ok(http) = causeway_da::http::client(Duration::from_secs(10), false) else { return };
     let mut next = 0;
     while let Ok(nonce) = nonce(&client, sender, "latest").await {
         if nonce >= next {

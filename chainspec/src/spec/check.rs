@@ -53,6 +53,7 @@ pub(super) fn check(spec: &ChainSpec, report: &mut Report) {
     keys(&sequencer.keys, ["sequencer.key", "sequencer.keys"], report);
     keys(&sequencer.posters, ["sequencer.poster", "sequencer.posters"], report);
     local_da(spec, report);
+    ethereum_da(spec, report);
     genesis(spec, report);
     dev_keys(spec, report);
     public(spec, report);
@@ -317,6 +318,28 @@ fn local_da(spec: &ChainSpec, report: &mut Report) {
     if spec.kind == Kind::Mainnet {
         let reason = "local DA is one process: what it loses is lost";
         report.warn("CS0052", "da.layer", reason, "choose a public DA layer for a mainnet");
+    }
+}
+
+fn ethereum_da(spec: &ChainSpec, report: &mut Report) {
+    if spec.da.layer != "ethereum" {
+        return;
+    }
+    let path = "da.ethereum.chain_id";
+    match spec.da.options.get("chain_id") {
+        _ if report.speaks_of("da.ethereum") => {}
+        None => {
+            let fix = "add [da.ethereum] chain_id = N: the chain id of the parent chain";
+            report.error("CS0005", path, "this field is required", fix);
+        }
+        Some(toml::Value::Integer(1..)) => {}
+        Some(_) => report.error("CS0004", path, "it is no chain id", "write a number above 0"),
+    }
+    for name in ["inbox", "portal"] {
+        if let Some(Err(reason)) = spec.da.options.get(name).map(units::address) {
+            let path = format!("da.ethereum.{name}");
+            report.error("CS0004", path, reason, "write 0x and 40 hex digits");
+        }
     }
 }
 

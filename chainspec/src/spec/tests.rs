@@ -421,3 +421,21 @@ fn a_long_name_is_not_compared_with_others() {
     assert_eq!(found, [("CS0002", format!("chain.{long}"))]);
     assert!(!issues(&with("chain", &format!("{long} = 1")))[0].reason.contains("did you mean"));
 }
+
+#[test]
+fn a_chain_on_blobs_names_its_parent() {
+    let found = |section: &str| -> Vec<_> {
+        let text = format!("[da]\nlayer = \"ethereum\"\n[da.ethereum]\n{section}");
+        let of_it = |(_, path): &(&str, String)| path.starts_with("da.");
+        errors(&text).into_iter().filter(of_it).collect()
+    };
+    let portal = format!("portal = \"{}\"", alloy_primitives::Address::repeat_byte(1));
+    assert_eq!(found(&format!("chain_id = 1\n{portal}")), []);
+    assert_eq!(found(&portal), [("CS0005", "da.ethereum.chain_id".to_owned())]);
+    for id in ["0", "-1", "\"one\""] {
+        let section = format!("chain_id = {id}");
+        assert_eq!(found(&section), [("CS0004", "da.ethereum.chain_id".to_owned())], "{id}");
+    }
+    let section = "chain_id = 1\ninbox = \"0x12\"";
+    assert_eq!(found(section), [("CS0004", "da.ethereum.inbox".to_owned())]);
+}

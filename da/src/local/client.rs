@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 
 use super::block::{BlockAnswer, SignedHeader};
 use super::wire::{ErrorAnswer, HeadAnswer, SubmitAnswer};
-use crate::{DaBackend, DaBlock, DaError, DaFee, DaHeads, DaLimits};
+use crate::{DaBackend, DaBlock, DaError, DaFee, DaHeads, DaLimits, http};
 
 /// A request is answered by then, or it failed.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -71,13 +71,7 @@ impl LocalClient {
             let text = format!("{url:?} is no address of a local service: use http://host:port");
             return Err(DaError::Config(text));
         }
-        let http = reqwest::Client::builder()
-            .timeout(TIMEOUT)
-            .connect_timeout(TIMEOUT / 2)
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .build()
-            .map_err(|error| DaError::Config(error.to_string()))?;
+        let http = http::client(TIMEOUT, false)?;
         let url = url.trim_end_matches('/').to_owned();
         Ok(Self { http, url, signer, namespace, seen: Mutex::default() })
     }
@@ -172,7 +166,7 @@ async fn json<T: DeserializeOwned>(request: RequestBuilder) -> Result<T, DaError
 /// Sends, and reads at most `most` bytes of a good answer. Only an error that the service itself
 /// states is a fact; any other trouble is "unavailable", never "nothing there".
 async fn send(request: RequestBuilder, most: usize) -> Result<Vec<u8>, DaError> {
-    let unavailable = |error: reqwest::Error| DaError::Unavailable(chain(&error));
+    let unavailable = |error: reqwest::Error| DaError::Unavailable(http::causes(&error));
     let mut response = request.send().await.map_err(unavailable)?;
     let status = response.status();
     let most = if status == StatusCode::OK { most } else { MAX_JSON_BYTES };
@@ -190,12 +184,6 @@ async fn send(request: RequestBuilder, most: usize) -> Result<Vec<u8>, DaError> 
         Ok(answer) if answer.status() == status => Err(answer.into()),
         _ => Err(DaError::Unavailable(format!("answered {status}"))),
     }
-}
-
-/// An error with its causes: the first alone only says that sending failed.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 #[cfg(test)]

@@ -292,7 +292,8 @@ async fn chains_share_a_service_and_see_only_their_own() {
     assert!(matches!(own.submit(&[vec![0; 9000].into()]).await, Err(DaError::TooLarge { .. })));
 
     // A head that curl can read.
-    let head = reqwest::get(format!("{url}v1/head")).await.unwrap().text().await.unwrap();
+    let http = crate::http::client(std::time::Duration::from_secs(5), false).unwrap();
+    let head = http.get(format!("{url}v1/head")).send().await.unwrap().text().await.unwrap();
     let head: serde_json::Value = serde_json::from_str(&head).unwrap();
     assert_eq!((&head["latest"]["height"], &head["finalized"]["height"]), (&2.into(), &0.into()));
 

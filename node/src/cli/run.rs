@@ -152,6 +152,14 @@ impl Run {
                 info!(metrics = %metrics_url(&listener)?, "serving metrics");
                 running.serve_metrics(listener);
             }
+            if let Some(file) = file.blob_archive {
+                let listener = tokio::net::TcpListener::bind(file.listen)
+                    .await
+                    .wrap_err_with(|| format!("cannot listen on {}", file.listen))?;
+                let archive = causeway_da::ethereum::Archive::open(&file.dir)?;
+                info!(blobs = %format!("http://{}", listener.local_addr()?), "serving blobs");
+                running.serve_blobs(listener, archive);
+            }
             if let Err(error) = check_lock(&self.chain, &running) {
                 running.stop().await?;
                 following.stop().await;

@@ -33,9 +33,12 @@ pub struct NodeFile {
     pub http: Option<SocketAddr>,
     /// WebSocket URL of the sequencer: its feed is followed and transactions go there.
     pub sequencer: Option<String>,
-    /// Settings of the DA backend; `url` for `local`.
+    /// Settings of the DA backend; `url` for `local`. Its files `key` and `archive` are relative to
+    /// this file.
     #[serde(default)]
     pub da: toml::Table,
+    /// Blobs that are served to peers, if any.
+    pub blob_archive: Option<BlobArchiveFile>,
     /// The DA service to run inside this process, if any.
     pub da_service: Option<DaServiceFile>,
     /// Key files: 32 bytes of hex each.
@@ -79,6 +82,16 @@ pub struct DaServiceFile {
     pub dir: PathBuf,
     /// Key that signs its blocks.
     pub key: PathBuf,
+}
+
+/// `[blob_archive]`: blobs of the parent chain, kept and served to peers.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BlobArchiveFile {
+    /// Address to serve on.
+    pub listen: SocketAddr,
+    /// Folder of the blobs: the one that `archive` in `[da]` names.
+    pub dir: PathBuf,
 }
 
 /// `[keys]`.
@@ -133,6 +146,15 @@ impl NodeFile {
         file.keys.sequencer.iter_mut().for_each(absolute);
         file.keys.poster.iter_mut().for_each(absolute);
         file.remotes.values_mut().for_each(|remote| absolute(&mut remote.spec));
+        file.blob_archive.iter_mut().for_each(|archive| absolute(&mut archive.dir));
+        let layers = file.remotes.values_mut().map(|remote| &mut remote.da);
+        for table in layers.chain([&mut file.da]) {
+            for name in ["key", "archive"] {
+                if let Some(toml::Value::String(path)) = table.get_mut(name) {
+                    *path = base.join(&*path).to_string_lossy().into_owned();
+                }
+            }
+        }
         if let Some(service) = &mut file.da_service {
             absolute(&mut service.dir);
             absolute(&mut service.key);
@@ -164,6 +186,14 @@ mod tests {
         let file = NodeFile::read(&path).unwrap();
         assert_eq!(file.remotes["beta"].spec, dir.path().join("beta/chain.toml"));
         assert_eq!(file.remotes["beta"].da["url"].as_str(), Some("http://x"));
+        let more = "[da]\nkey = \"l1.key\"\narchive = \"/blobs\"\n[blob_archive]\n\
+                    listen = \"127.0.0.1:0\"\ndir = \"kept\"\n";
+        std::fs::write(&path, more).unwrap();
+        let file = NodeFile::read(&path).unwrap();
+        let key = dir.path().join("l1.key");
+        assert_eq!(file.da["key"].as_str(), key.to_str());
+        assert_eq!(file.da["archive"].as_str(), Some("/blobs"));
+        assert_eq!(file.blob_archive.unwrap().dir, dir.path().join("kept"));
         std::fs::write(&path, text.replace("spec", "chain")).unwrap();
         assert!(NodeFile::read(&path).unwrap_err().to_string().contains("chain"), "unknown field");
     }

@@ -111,8 +111,8 @@ async fn retry(
     backoff: Duration,
 ) -> Result<Duration, NodeError> {
     match error {
-        DaError::Unavailable(_) | DaError::NotYet { .. } => {
-            warn!(%error, retry_ms = backoff.as_millis() as u64, "the da layer does not answer");
+        error if error.is_temporary() => {
+            warn!(%error, retry_ms = backoff.as_millis() as u64, "the da layer gives no block");
             pause(stop, backoff).await;
             Ok(longer(backoff))
         }

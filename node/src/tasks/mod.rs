@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use causeway_chainspec::crash;
+use causeway_da::ethereum::{Archive, serve_archive};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
@@ -94,6 +95,12 @@ impl Running {
     pub fn serve_metrics(&mut self, listener: TcpListener) {
         let (node, rpc, stop) = (self.node.clone(), self.rpc.clone(), self.stop.clone());
         self.tasks.spawn(metrics::serve(listener, node, rpc, stop));
+    }
+
+    /// Serves blobs of the parent chain to peers on a listener of their own, as long as the node runs.
+    pub fn serve_blobs(&mut self, listener: tokio::net::TcpListener, archive: Archive) {
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move { Ok(serve_archive(listener, archive, stop).await?) });
     }
 
     /// Waits until a task fails: nothing of a node runs on without the rest.

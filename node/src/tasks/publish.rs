@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use causeway_chainspec::{Span, crash};
+use causeway_chainspec::{DaRef, Span, crash};
 use causeway_da::DaError;
 use causeway_da::codec::{self, EncodeOptions};
 use tokio_util::sync::CancellationToken;
@@ -55,6 +55,8 @@ pub(super) async fn run(node: Arc<Node>, stop: CancellationToken) -> Result<(), 
             continue;
         }
         posted = posted.filter(|posted| still_ahead(&node, posted));
+        // Before the snapshot: what is made of it is made of no less than was derived up to here.
+        let derived = node.cursor().map(|cursor| cursor.da);
         // Of the pipeline, which learns of it before the cursor moves: the heads lag behind both.
         let safe = node.pipeline().snapshot().safe().number;
         let from = posted.map_or(safe, |posted| posted.last.number) + 1;
@@ -66,7 +68,11 @@ pub(super) async fn run(node: Arc<Node>, stop: CancellationToken) -> Result<(), 
         let last = span.blocks.last().map(|block| block.claim.number).unwrap_or_default();
         let submitted = tokio::select! {
             () = stop.cancelled() => return Ok(()),
-            submitted = submit(&node, &span, &key) => submitted,
+            () = outdated(&node, &span) => {
+                debug!(from, to = last, "a span is not worth its post any more");
+                continue;
+            }
+            submitted = submit(&node, &span, &key, derived) => submitted,
         };
         let metrics = node.metrics();
         if submitted.is_ok() { &metrics.posts } else { &metrics.failed_posts }.add(1);
@@ -121,11 +127,29 @@ fn still_ahead(node: &Node, posted: &Posted) -> bool {
         && node.cursor().is_some_and(|cursor| cursor.da.height < posted.height)
 }
 
+/// Waits until a post would be paid for nothing: the blocks left our chain, all are derived already,
+/// or the first comes too late.
+async fn outdated(node: &Node, span: &Span) {
+    let (Some(first), Some(last)) = (span.blocks.first(), span.blocks.last()) else { return };
+    let (number, hash) = (last.claim.number, last.claim.hash());
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let snapshot = node.pipeline().snapshot();
+        let id = snapshot.id(number).ok().flatten();
+        let ours = id.is_some_and(|id| id.claim == hash);
+        let late = node.cursor().is_some_and(|cursor| first.claim.time_ms < cursor.floor_ms);
+        if !ours || late || snapshot.safe().number >= number {
+            return;
+        }
+    }
+}
+
 async fn submit(
     node: &Node,
     span: &Span,
     key: &alloy_signer_local::PrivateKeySigner,
-) -> Result<causeway_chainspec::DaRef, DaError> {
+    derived: Option<DaRef>,
+) -> Result<DaRef, DaError> {
     let metrics = node.metrics();
     let _timer = metrics.publish.timer();
     let limits = node.da().limits().await?;
@@ -134,7 +158,7 @@ async fn submit(
     let blobs = codec::encode(span, vm, key, &options, limits.max_blob_bytes)
         .map_err(|error| DaError::Refused(format!("encoding a span: {error}")))?;
     crash::point("publish.submit");
-    let submitted = node.da().submit(&blobs).await;
+    let submitted = node.da().submit_after(&blobs, derived).await;
     crash::point("publish.submitted");
     if submitted.is_ok() {
         metrics.posted_bytes.add(blobs.iter().map(|blob| blob.len() as u64).sum());

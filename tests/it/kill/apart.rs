@@ -99,7 +99,10 @@ impl Apart {
 
     async fn serves(&self, part: Part) -> bool {
         match part {
-            Part::Da => reqwest::get(format!("{}/v1/head", self.place.da)).await.is_ok(),
+            Part::Da => match causeway_da::http::client(Duration::from_secs(5), false) {
+                Ok(http) => http.get(format!("{}/v1/head", self.place.da)).send().await.is_ok(),
+                Err(_) => false,
+            },
             Part::Sequencer => head(&self.place.rpc, "latest").await.is_ok(),
             Part::Full => head(&self.place.full_rpc, "latest").await.is_ok(),
         }

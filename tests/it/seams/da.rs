@@ -3,44 +3,56 @@
 use std::future::{Future, pending, ready};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
-use alloy_primitives::{B256, Bytes};
+use alloy_primitives::{Address, B256, Bytes};
 use alloy_signer_local::PrivateKeySigner;
 use causeway_chainspec::{Clock, DaRef};
+use causeway_da::ethereum::{EthereumDa, Options, Settings};
 use causeway_da::local::{LocalClient, LocalConfig, LocalDa, serve};
 use causeway_da::memory::{MemoryConfig, MemoryDa};
 use causeway_da::{DaBackend, DaError};
+use causeway_tests::anvil::{self, Anvil};
 use futures::future::{BoxFuture, join_all};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// Final when three blocks follow.
-const FINAL_DEPTH: u64 = 3;
+/// Final when so many blocks follow.
+const FINAL_DEPTH: u64 = 4;
 const NAMESPACE: B256 = B256::repeat_byte(0xaa);
+const PORTAL: Address = Address::repeat_byte(0x9a);
 
 /// A layer under test, and what a test may do to it from behind. Submissions get their block
 /// without anybody's doing.
 trait Layer: Send {
     /// As a node sees it.
     fn da(&self) -> Arc<dyn DaBackend>;
-    /// Makes an empty block at a time.
-    fn produce(&self, time_ms: u64);
+    /// Makes an empty block at a time in whole seconds.
+    fn produce(&self, time_ms: u64) -> BoxFuture<'_, ()>;
+    /// Whether data costs something.
+    fn costs(&self) -> bool {
+        false
+    }
     /// Stops it and starts it again, if it outlives its process.
     fn restart(self: Box<Self>) -> BoxFuture<'static, Option<Box<dyn Layer>>>;
 }
 
 type Start = fn() -> BoxFuture<'static, Box<dyn Layer>>;
 
-const LAYERS: &[(&str, Start)] =
-    &[("memory", || Box::pin(memory())), ("local", || Box::pin(local(TempDir::new().unwrap())))];
+const LAYERS: &[(&str, Start)] = &[
+    ("memory", || Box::pin(memory())),
+    ("local", || Box::pin(local(TempDir::new().unwrap()))),
+    ("ethereum", || Box::pin(ethereum())),
+];
 
 impl Layer for MemoryDa {
     fn da(&self) -> Arc<dyn DaBackend> {
         Arc::new(self.clone())
     }
-    fn produce(&self, time_ms: u64) {
+    fn produce(&self, time_ms: u64) -> BoxFuture<'_, ()> {
         MemoryDa::produce(self, time_ms);
+        Box::pin(ready(()))
     }
     fn restart(self: Box<Self>) -> BoxFuture<'static, Option<Box<dyn Layer>>> {
         Box::pin(ready(None))
@@ -83,8 +95,9 @@ impl Layer for Local {
     fn da(&self) -> Arc<dyn DaBackend> {
         self.client.clone()
     }
-    fn produce(&self, time_ms: u64) {
+    fn produce(&self, time_ms: u64) -> BoxFuture<'_, ()> {
         self.served.produce(time_ms).unwrap();
+        Box::pin(ready(()))
     }
     fn restart(self: Box<Self>) -> BoxFuture<'static, Option<Box<dyn Layer>>> {
         let Self { dir, served, client, stop, task } = *self;
@@ -94,6 +107,46 @@ impl Layer for Local {
             drop((served, client));
             Some(local(dir).await)
         })
+    }
+}
+
+/// Blobs and a portal on a real anvil, which makes a block for each transaction.
+struct Ethereum {
+    anvil: Anvil,
+    da: Arc<EthereumDa>,
+}
+
+async fn ethereum() -> Box<dyn Layer> {
+    let anvil = Anvil::start(&[]).unwrap();
+    anvil.set_code(PORTAL, anvil::PORTAL).await.unwrap();
+    Box::new(Ethereum { da: client(&anvil), anvil })
+}
+
+fn client(anvil: &Anvil) -> Arc<EthereumDa> {
+    let (url, key) = (anvil.url(), anvil.key_file().unwrap());
+    let settings = format!(
+        "rpc = [{url:?}]\nbeacon = [{url:?}]\nkey = {key:?}\ntrust_roots = \"development\""
+    );
+    let options = Options { chain_id: anvil::CHAIN_ID, inbox: None, portal: Some(PORTAL) };
+    let settings: Settings = toml::from_str(&settings).unwrap();
+    let interval = Duration::from_millis(200);
+    Arc::new(EthereumDa::new(NAMESPACE, interval, &options, &settings).unwrap())
+}
+
+impl Layer for Ethereum {
+    fn da(&self) -> Arc<dyn DaBackend> {
+        self.da.clone()
+    }
+    fn produce(&self, time_ms: u64) -> BoxFuture<'_, ()> {
+        Box::pin(async move { self.anvil.mine_at(time_ms / 1000).await.unwrap() })
+    }
+    fn costs(&self) -> bool {
+        true
+    }
+    /// The chain goes on without us.
+    fn restart(self: Box<Self>) -> BoxFuture<'static, Option<Box<dyn Layer>>> {
+        let da = client(&self.anvil);
+        Box::pin(ready(Some(Box::new(Self { da, ..*self }) as Box<dyn Layer>)))
     }
 }
 
@@ -184,9 +237,13 @@ async fn not_yet_is_not_empty() {
             assert_eq!(error, DaError::NotYet { height, latest }, "{name}");
             assert!(error.is_temporary(), "{name}");
         }
-        layer.produce(50);
+        layer.produce(50_000).await;
         let empty = da.read(latest + 1).await.unwrap();
-        assert_eq!((empty.blobs.len(), empty.forced.len(), empty.time_ms), (0, 0, 50), "{name}");
+        assert_eq!(
+            (empty.blobs.len(), empty.forced.len(), empty.time_ms),
+            (0, 0, 50_000),
+            "{name}"
+        );
     })
     .await;
 }
@@ -200,7 +257,7 @@ async fn heads_only_rise_and_the_final_one_follows() {
             if step % 2 == 0 {
                 da.submit(&blobs(&[1])).await.unwrap();
             } else {
-                layer.produce(step * 100);
+                layer.produce(step * 100_000).await;
             }
             let heads = da.heads().await.unwrap();
             assert_eq!(heads.latest.height, before.latest.height + 1, "{name}");
@@ -259,7 +316,10 @@ async fn the_forced_lane_keeps_its_order_and_is_no_blob() {
 #[tokio::test]
 async fn the_price_has_an_answer() {
     each(|name, layer| async move {
-        assert_eq!(layer.da().fee().await.unwrap().wei_per_byte, 0, "{name}");
+        let fee = layer.da().fee().await.unwrap().wei_per_byte;
+        assert_eq!(fee > 0, layer.costs(), "{name}: {fee}");
+        let runway = layer.da().runway().await.unwrap();
+        assert_eq!(runway.is_some(), layer.costs(), "{name}");
     })
     .await;
 }
