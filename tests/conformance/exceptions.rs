@@ -7,8 +7,6 @@ const PREFIX: &str = "a key that is the beginning of another, which no trie of E
 const CURSOR: &str = "asks for the keys beside a key, which our trie is never asked for";
 const EIP1283: &str = "Constantinople without Petersburg, which no public chain ever ran";
 
-const WAITING: &str = "a method that is not there yet";
-
 /// What a case's name contains (`folder/file.json/test/fork/index`), and why it is excepted.
 const EXCEPTIONS: &[(&str, &str)] = &[
     ("/InitCollision.json/", COLLISION),
@@ -37,8 +35,6 @@ const EXCEPTIONS: &[(&str, &str)] = &[
     ("TrieTests/trietest.json/insert-middle-leaf", PREFIX),
     ("TrieTests/trietestnextprev.json/", CURSOR),
     ("/Constantinople/", EIP1283),
-    ("execution-apis/debug_getRaw", WAITING),
-    ("execution-apis/eth_capabilities/", WAITING),
 ];
 
 /// Why a case may fail; `None` if it may not.

@@ -141,7 +141,7 @@ impl Snapshot {
     }
 
     /// Oldest block whose trie is known.
-    fn oldest_trie(&self) -> u64 {
+    pub fn oldest_trie(&self) -> u64 {
         self.picture.view.oldest_trie()
     }
 }

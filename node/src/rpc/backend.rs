@@ -236,6 +236,10 @@ pub trait ChainReader: Send + Sync {
     fn next_env(&self, time_ms: u64) -> Result<BlockEnv, ExecutionError>;
     /// Oldest block whose state can be read.
     fn oldest_state(&self) -> Result<u64, ExecutionError>;
+    /// Oldest block whose state can be proved.
+    fn oldest_proof(&self) -> Result<u64, ExecutionError> {
+        self.oldest_state()
+    }
     /// A block as it began, to execute its transactions again; `None` for genesis, and if the
     /// state of its parent is pruned.
     fn replay(&self, number: u64) -> Result<Option<Replay>, ExecutionError>;
