@@ -49,7 +49,7 @@ async fn serve_and_ask(file: &File, sources: &Sources) -> eyre::Result<Tally> {
     let stop = CancellationToken::new();
     let config = ImportedChain::rpc_config();
     let server = rpc::serve(listener, Arc::new(chain), config, stop.clone()).await?;
-    let client = reqwest::Client::builder().timeout(LIMIT).build()?;
+    let client = causeway_da::http::client(LIMIT, false)?;
     let url = format!("http://{}", server.local_addr);
     for case in sources.around(file).filter(|case| case.is("io")) {
         let text = String::from_utf8(case.read()?)?;

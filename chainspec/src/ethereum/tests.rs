@@ -153,7 +153,8 @@ fn every_field_is_checked() {
     let whole = child(&chain, &parent);
     let run = |block: &RawBlock| check(&chain.schedule, (&parent, &parts(0)), hash, block);
     assert_eq!(run(&whole), Ok(()));
-    let changes: [(&str, fn(&mut RawBlock)); 14] = [
+    type Change = fn(&mut RawBlock);
+    let changes: [(&str, Change); 14] = [
         ("number", |it| it.header.number = 2),
         ("parentHash", |it| it.header.parent_hash = B256::ZERO),
         ("timestamp", |it| it.header.timestamp = 0),

@@ -188,7 +188,7 @@ mod tests {
         let late = LateHash::default();
         let waiting = late.clone();
         let waiter = thread::spawn(move || waiting.wait());
-        drop(Promise(late.clone()));
+        drop(Promise(late));
         assert!(waiter.join().unwrap().is_err());
 
         let late = LateHash::default();

@@ -67,8 +67,13 @@ pub(crate) fn coded(executed: &ExecutedBlock) -> impl Iterator<Item = Address> +
     })
 }
 
+/// Sender and nonce, and where their transaction is.
+type SentRow = ([u8; 28], Place);
+/// Address and place in one.
+type SeenRow = [u8; 32];
+
 /// Rows of one block: of senders, and of whom else its transactions are about.
-pub(super) fn rows(block: &Block) -> (Vec<([u8; 28], Place)>, Vec<[u8; 32]>) {
+pub(super) fn rows(block: &Block) -> (Vec<SentRow>, Vec<SeenRow>) {
     let (mut sent, mut seen) = (Vec::with_capacity(block.txs.len()), Vec::new());
     for ((tx, receipt), index) in block.txs.iter().zip(&block.receipts).zip(0..) {
         let place = (block.header.number, index);

@@ -58,7 +58,7 @@ fn simulate(api: &Api, args: &Args, deadline: Instant) -> RpcResult<Vec<Value>> 
         how,
         below: state,
         diff: StateDiff::default(),
-        parent: base.clone(),
+        parent: base,
         env,
         gas: api.config.call_gas,
         made: 0,

@@ -183,7 +183,7 @@ fn a_datadir_of_others_is_refused() -> eyre::Result<()> {
     chain.refused(&["identity does not say whose datadir this is", AGAIN])?;
     fs::write(&file, ours.replace("schema = ", "schema = 9"))?;
     chain.refused(&["has schema 9", "run the newer version of the program that wrote it"])?;
-    fs::write(&file, ours.replace("schema = 2", "schema = 0"))?;
+    fs::write(&file, ours.replace("schema = 3", "schema = 0"))?;
     chain.refused(&["has schema 0", "move the datadir away and start again"])?;
     let other = Chain::new()?;
     fs::copy(other.data().join("identity"), &file)?;

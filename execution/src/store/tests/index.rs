@@ -11,10 +11,10 @@ fn open(disk: &Faulty, address_index: Option<bool>) -> Result<Store, ExecutionEr
     Store::open(disk.folder("store"), StoreConfig { address_index, ..config() })
 }
 
+type Places = BTreeMap<Address, BTreeSet<Place>>;
+
 /// Every place of every address, and of every sender and nonce, by reading all blocks.
-fn expected(
-    chain: &Chain,
-) -> (BTreeMap<Address, BTreeSet<Place>>, BTreeMap<(Address, u64), Place>) {
+fn expected(chain: &Chain) -> (Places, BTreeMap<(Address, u64), Place>) {
     let (mut places, mut sent) = (BTreeMap::<_, BTreeSet<_>>::new(), BTreeMap::new());
     for executed in &chain.blocks {
         let block = &executed.block;
