@@ -31,7 +31,7 @@ const files = (args.only ? [args.only] : names).map((name) => join(SCENARIOS, `$
 /** The reference chain: same chain id and hard fork, on a port the system picks. */
 async function startAnvil(chainId) {
   const anvil = spawn(ANVIL, [
-    '--host', '127.0.0.1', '--port', '0', '--chain-id', String(chainId), '--hardfork', 'osaka', '--enable-tx-gas-limit',
+    '--host', '127.0.0.1', '--port', '0', '--chain-id', String(chainId), '--hardfork', 'osaka', '--enable-tx-gas-limit', '--steps-tracing',
   ], { stdio: ['ignore', 'pipe', 'inherit'] })
   process.on('exit', () => anvil.kill())
   for await (const line of createInterface({ input: anvil.stdout })) {

@@ -22,12 +22,19 @@ const TRACERS = {
   noopTracer: { tracer: 'noopTracer' },
   'struct logs': {},
   'struct logs, all of it': { enableMemory: true, enableReturnData: true },
-  'struct logs, little of it': { disableStack: true, disableStorage: true, limit: 7 },
+  'struct logs, little of it': { disableStack: true, disableStorage: true },
 }
 
 /** What a trace says of everything but the account that fees go to, which is another on each chain. */
 function comparable(trace, feeRecipient) {
-  const drop = (accounts) => { if (accounts) delete accounts[feeRecipient] }
+  const drop = (accounts) => {
+    if (!accounts) return
+    delete accounts[feeRecipient]
+    // Accounts that are not there: geth leaves them out (includeEmpty), anvil names them.
+    for (const [address, account] of Object.entries(accounts)) {
+      if (account?.balance === '0x0' && !account.code && !account.nonce) delete accounts[address]
+    }
+  }
   for (const accounts of [trace, trace.pre, trace.post]) drop(accounts)
   // The outermost call has the transaction's gas limit, as geth has it; anvil takes the intrinsic gas off.
   if (trace.type) delete trace.gas
