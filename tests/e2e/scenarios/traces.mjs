@@ -44,9 +44,10 @@ function comparable(trace, feeRecipient) {
 const feeRecipients = () =>
   Promise.all(SIDES.map(async (url) => (await rpc(url, 'eth_getBlockByNumber', ['latest', false])).miner.toLowerCase()))
 
-async function sameTraces(hash) {
+async function sameTraces(hash, { except = [] } = {}) {
   const recipients = await feeRecipients()
   for (const [name, options] of Object.entries(TRACERS)) {
+    if (except.includes(name)) continue
     const traces = await Promise.all(SIDES.map(async (url, side) =>
       comparable(await rpc(url, 'debug_traceTransaction', [hash, options]), recipients[side])))
     assert.deepEqual(traces[0], traces[1], `${name} of ${hash}`)
@@ -152,7 +153,8 @@ describe('traces: equal to those of anvil', () => {
     const executed = await call(proxy, encode(safe, 'execTransaction',
       [to, value, data, operation, safeTxGas, baseGas, gasPrice, gasToken, refundReceiver, signature]))
     assert.equal(executed.status, '0x1')
-    await sameTraces(executed.transactionHash)
+    // Its 4byteTracer counts the precompile's input, which geth's does not.
+    await sameTraces(executed.transactionHash, { except: ['4byteTracer'] })
   })
 
   it('a call that is in no block, on changed state', async () => {
