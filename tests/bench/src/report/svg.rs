@@ -7,7 +7,7 @@ use super::{Curve, Goal, Row, Verdict, number};
 
 /// Strokes of curves, told apart without colour by the order of the legend.
 const COLOURS: [&str; 6] = ["#1f5fa8", "#c2571a", "#2f7d4f", "#7a3e9d", "#a8862a", "#555555"];
-const WIDTH: f64 = 720.0;
+const WIDTH: f64 = 820.0;
 const LABELS: f64 = 320.0;
 const BAR: f64 = 26.0;
 
@@ -16,7 +16,7 @@ pub(super) fn bars(rows: &[&Row]) -> String {
     let shares: Vec<_> =
         rows.iter().filter_map(|row| Some((*row, share(row, row.goal?)))).collect();
     let most = shares.iter().map(|(_, share)| *share).fold(1.5, f64::max).min(6.0);
-    let scale = (WIDTH - LABELS - 90.0) / most;
+    let scale = (WIDTH - LABELS - 150.0) / most;
     let height = BAR * shares.len() as f64 + 24.0;
     let mut out = open(height);
     for (index, (row, share)) in shares.iter().enumerate() {
@@ -60,7 +60,7 @@ pub(super) fn curves(curves: &[Curve]) -> String {
     let all = || there.iter().flat_map(|curve| &curve.points).map(|(_, ms)| ms.max(0.01));
     let first = all().fold(f64::MAX, f64::min).log10().floor();
     let last = all().fold(f64::MIN, f64::max).log10().ceil().max(first + 1.0);
-    let (left, right, top, bottom) = (48.0, WIDTH - 230.0, 8.0, 260.0);
+    let (left, right, top, bottom) = (48.0, WIDTH - 300.0, 8.0, 260.0);
     let x = |ms: f64| left + (ms.max(0.01).log10() - first) / (last - first) * (right - left);
     let y = |percent: f64| bottom - percent / 100.0 * (bottom - top);
     let mut out = open(290.0);
