@@ -99,8 +99,10 @@ fn serve(chain: ImportedChain, listener: TcpListener) -> CommandResult {
         let server =
             rpc::serve(listener, Arc::new(chain), ImportedChain::rpc_config(), stop.clone())
                 .await?;
+        // Before anybody is told that it is there to be stopped.
+        let interrupted = interrupted();
         tracing::info!(rpc = %format!("http://{}", server.local_addr), "ready");
-        interrupted().await;
+        interrupted.await;
         stop.cancel();
         server.stopped().await;
         Ok(Exit::Success)

@@ -270,12 +270,15 @@ async fn service_failed(service: &mut Option<Service>) -> DaError {
     }
 }
 
-/// Completes on SIGINT or SIGTERM.
-pub(super) async fn interrupted() {
+/// Completes on SIGINT or SIGTERM, which are caught from the call on.
+pub(super) fn interrupted() -> impl Future<Output = ()> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate()).expect("SIGTERM can be caught");
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = tokio::signal::ctrl_c() => {}
+    let mut interrupt = signal(SignalKind::interrupt()).expect("SIGINT can be caught");
+    async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
     }
 }
