@@ -4,6 +4,7 @@ use alloy_primitives::{B256, Bytes, keccak256};
 use alloy_rlp::{RlpDecodable, RlpEncodable};
 
 use crate::block::{BlockBody, Claim, ForcedCut, Origin};
+use crate::l1::KeyUpdate;
 use crate::posted::PostedSpan;
 use crate::seal::Seal;
 
@@ -82,7 +83,7 @@ pub struct ForcedEntry {
     pub da: DaRef,
     /// Time of that DA block as derivation uses it, in ms.
     pub time_ms: u64,
-    /// A signed EIP-2718 transaction, if its author was honest.
+    /// A signed EIP-2718 transaction, if its author was honest, or a message of the parent chain.
     pub bytes: Bytes,
 }
 
@@ -110,4 +111,6 @@ pub struct DaEntry {
     pub spans: Vec<PostedSpan>,
     /// Forced bytes in DA order.
     pub forced: Vec<Bytes>,
+    /// Keys that the system config of the parent chain sets, in order.
+    pub keys: Vec<KeyUpdate>,
 }

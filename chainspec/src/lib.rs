@@ -9,6 +9,7 @@ mod envelope;
 pub mod ethereum;
 pub mod fees;
 pub mod heads;
+pub mod l1;
 pub mod mailbox;
 pub mod merkle;
 pub mod message;
@@ -29,6 +30,7 @@ pub use block::{
 };
 pub use clock::Clock;
 pub use heads::{BlockId, Heads};
+pub use l1::{KeyRole, KeyUpdate};
 pub use message::{DeliveryReceipt, DeliveryStatus, LaneItem, Message, Terms};
 pub use metalayer::{Commitment, Flow, Inbound, LaneState};
 pub use plan::{

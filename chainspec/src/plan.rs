@@ -49,6 +49,15 @@ impl Candidate {
             Err(error) => Self::Invalid(alloy_primitives::keccak256(bytes), error.into()),
         }
     }
+
+    /// Decodes an entry of the forced lane, which may also be a message of the parent chain: what
+    /// is no such thing does not come so far (see [`crate::l1::entry`]).
+    pub fn forced(bytes: &Bytes) -> Self {
+        match Tx::message(bytes) {
+            Some(message) => Self::Tx(Arc::new(message)),
+            None => Self::decode(bytes),
+        }
+    }
 }
 
 impl BlockPlan {
@@ -60,15 +69,13 @@ impl BlockPlan {
         forced: Vec<ForcedEntry>,
         known: &dyn Fn(B256) -> Option<Arc<Tx>>,
     ) -> Self {
-        let candidates = forced
-            .iter()
-            .map(|entry| &entry.bytes)
-            .chain(&body.candidates)
-            .map(|bytes| match known(alloy_primitives::keccak256(bytes)) {
-                Some(tx) => Candidate::Tx(tx),
-                None => Candidate::decode(bytes),
-            })
-            .collect();
+        let decode = |bytes: &Bytes, decode: fn(&Bytes) -> Candidate| {
+            let known = known(alloy_primitives::keccak256(bytes));
+            known.map_or_else(|| decode(bytes), Candidate::Tx)
+        };
+        let lane = forced.iter().map(|entry| decode(&entry.bytes, Candidate::forced));
+        let own = body.candidates.iter().map(|bytes| decode(bytes, Candidate::decode));
+        let candidates = lane.chain(own).collect();
         Self { claim, body, forced, candidates }
     }
 }

@@ -7,6 +7,7 @@ use alloy_primitives::{Address, B256, Bytes, keccak256};
 use op_alloy_consensus::TxDeposit;
 
 use crate::directory::{FORCED_TYPE, ForcedMessage};
+use crate::l1::MESSAGE_TYPE;
 
 pub use crate::envelope::{TxEnvelope, TxType};
 
@@ -127,6 +128,16 @@ impl Tx {
         let envelope =
             TxEnvelope::decode_2718_exact(raw.as_ref()).map_err(|_| TxError::Encoding)?;
         Ok(Self { hash: keccak256(&raw), raw, sender, envelope })
+    }
+
+    /// Reads a message of type 0x7E back; `None` for anything else.
+    pub fn message(raw: &Bytes) -> Option<Self> {
+        if raw.first() != Some(&MESSAGE_TYPE) {
+            return None;
+        }
+        let envelope = TxEnvelope::decode_2718_exact(raw.as_ref()).ok()?;
+        let TxEnvelope::Deposit(message) = &envelope else { return None };
+        Some(Self { hash: keccak256(raw), raw: raw.clone(), sender: message.from, envelope })
     }
 
     /// A protocol message as a transaction of type 0x7E.

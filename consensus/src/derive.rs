@@ -1,6 +1,6 @@
 //! Re-reads the order of blocks from DA: a pure function from cursor and DA block to steps.
 
-use alloy_primitives::B256;
+use alloy_primitives::{Address, B256};
 use alloy_rlp::{RlpDecodable, RlpEncodable};
 use causeway_chainspec::block::concat_hash;
 use causeway_chainspec::posted::Tag;
@@ -10,6 +10,7 @@ use causeway_chainspec::{
 };
 
 use crate::SealError;
+use crate::keys::Keys;
 use crate::lane::{Lane, NotTaken};
 use crate::rules::{ClaimError, DaPoint, DerivedAt, History, RuleError, Rules, Tip, floor_ms};
 
@@ -19,6 +20,7 @@ mod tests;
 /// Where derivation stands after a DA block: all it needs to go on from there. Stored as RLP, one
 /// record a DA height; an unwind goes back to an earlier record.
 #[derive(Debug, Clone, PartialEq, Eq, RlpEncodable, RlpDecodable)]
+#[rlp(trailing)]
 pub struct Cursor {
     /// The DA block read last.
     pub da: DaRef,
@@ -30,6 +32,8 @@ pub struct Cursor {
     pub safe: Tip,
     /// Forced entries no safe block has taken.
     pub lane: Lane,
+    /// Keys that the parent chain set; `None` as long as it set none.
+    pub keys: Option<Keys>,
 }
 
 impl Cursor {
@@ -42,13 +46,25 @@ impl Cursor {
             floor_ms: first.time_ms.saturating_sub(spec.sequencer.window_ms),
             safe: Tip::of(genesis),
             lane: Lane { taken: genesis.cut.lane, ..Lane::default() },
+            keys: None,
         }
+    }
+
+    /// Keys that may post in a DA block of `time_ms`, which comes after this one.
+    pub fn posters(&self, spec: &ChainSpec, time_ms: u64) -> Vec<Address> {
+        Keys::posters(self.keys.as_ref(), spec, time_ms)
+    }
+
+    /// Keys that may seal what a DA block of `time_ms` carries: this one, or one that comes after.
+    pub fn sequencers(&self, spec: &ChainSpec, time_ms: u64) -> Vec<Address> {
+        Keys::sequencers(self.keys.as_ref(), spec, time_ms)
     }
 
     /// What [`History::derived_at`] answers for this record.
     pub fn derived_at(&self) -> DerivedAt {
         DerivedAt {
             hash: self.da.hash,
+            time_ms: self.time_ms,
             floor_ms: self.floor_ms,
             safe_number: self.safe.number,
             safe_claim: self.safe.claim,
@@ -165,9 +181,12 @@ pub fn derive(
         time_ms,
         floor_ms: floor_ms(spec, time_ms, cursor.time_ms, cursor.floor_ms),
     };
-    let rules = Rules { spec, identity: spec.identity(), at, history, origins: None };
-    let context =
-        SealContext { identity: rules.identity, keys: spec.sequencer.keys_at(time_ms).to_vec() };
+    let rules = Rules { spec, identity: spec.identity(), at, history };
+    let keys = Keys::after(cursor.keys.as_ref(), spec, time_ms, &entry.keys);
+    let context = SealContext {
+        identity: rules.identity,
+        keys: Keys::sequencers(keys.as_ref(), spec, time_ms),
+    };
     let mut deriver = Deriver {
         rules,
         context,
@@ -191,7 +210,7 @@ pub fn derive(
         deriver.run();
     }
     let Deriver { tip: safe, lane, steps, dropped, .. } = deriver;
-    let cursor = Cursor { da: at.da, time_ms, floor_ms: at.floor_ms, safe, lane };
+    let cursor = Cursor { da: at.da, time_ms, floor_ms: at.floor_ms, safe, lane, keys };
     Ok(Derived { steps, cursor, dropped })
 }
 

@@ -3,6 +3,7 @@
 use alloy_consensus::Transaction;
 use alloy_primitives::Bytes;
 use alloy_rlp::{RlpDecodable, RlpEncodable};
+use causeway_chainspec::l1::MESSAGE_TYPE;
 use causeway_chainspec::{ChainSpec, DaRef, ForcedEntry, LanePosition, Tx};
 
 #[cfg(test)]
@@ -57,6 +58,10 @@ pub enum NotTaken {
         /// Most bytes a claim may hold.
         most: u64,
     },
+    /// It says that it is a message of a parent chain (type 0x7E), and the layer is none: anybody
+    /// may have written it.
+    #[error("forced entry of type 0x7e on a layer that has no messages")]
+    Message,
     /// Those before it fill the lane for more than a window.
     #[error(
         "the forced lane is full: the entry would be due in {wait_ms} ms, at most {most_ms} may be \
@@ -89,8 +94,13 @@ impl Lane {
         if size > most {
             return Err(NotTaken::TooLarge { bytes: size, most });
         }
+        let is_message = bytes.first() == Some(&MESSAGE_TYPE);
+        if is_message && !spec.da.is_parent_chain() {
+            return Err(NotTaken::Message);
+        }
         let (wait_ms, most_ms) = (self.free_ms.saturating_sub(time_ms), spec.sequencer.window_ms);
-        if wait_ms > most_ms {
+        // A message is never left out; what a portal lets in, the lane carries.
+        if wait_ms > most_ms && !is_message {
             return Err(NotTaken::Full { wait_ms, most_ms });
         }
         let cost = cost(spec, &bytes);
@@ -170,8 +180,8 @@ impl Lane {
 /// that nobody blocks the lane by asking for much; what is skipped has cost only DA.
 pub fn cost(spec: &ChainSpec, bytes: &Bytes) -> u64 {
     let limit = spec.gas.limit;
-    let asked = Tx::decode(bytes.clone())
-        .ok()
+    let asked = Tx::message(bytes)
+        .or_else(|| Tx::decode(bytes.clone()).ok())
         .filter(|tx| tx.envelope.chain_id().is_none_or(|id| id == spec.chain_id))
         .map(|tx| tx.envelope.gas_limit())
         .filter(|gas| *gas <= limit)

@@ -1,6 +1,7 @@
 //! Who may build, in what order, and how to re-read that order from DA.
 
 pub mod derive;
+pub mod keys;
 pub mod lane;
 pub mod mempool;
 pub mod plan;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use causeway_chainspec::plan::Candidate;
 use causeway_chainspec::{
-    Anchor, BlockBody, BlockPlan, ChainSpec, Claim, ForcedCut, Inbound, Takeover, Tx,
+    Anchor, BlockBody, BlockPlan, ChainSpec, Claim, ForcedCut, Inbound, Origin, Takeover, Tx,
 };
 
 use crate::ChainError;
@@ -28,6 +28,8 @@ pub enum PlanError {
 pub struct Offer {
     /// The justification of a new term, if one begins.
     pub takeover: Option<Takeover>,
+    /// A block of the parent chain, if there is one that is not below the parent block's.
+    pub origin: Option<Origin>,
     /// What other members say, and what that brings: by ascending domain.
     pub remotes: Vec<(Anchor, Inbound)>,
     /// Transactions, best first.
@@ -50,7 +52,7 @@ pub fn plan(
     time_ms: u64,
     offer: Offer,
 ) -> Result<BlockPlan, PlanError> {
-    let Offer { takeover, mut remotes, candidates } = offer;
+    let Offer { takeover, origin, mut remotes, candidates } = offer;
     let time_ms = time_ms.max(parent.time_ms.saturating_add(1));
     let from = parent.cut.lane;
     let run = cursor.lane.run(spec, from, time_ms).ok_or(PlanError::LaneGone(from.count))?;
@@ -86,14 +88,14 @@ pub fn plan(
         term: takeover.as_ref().map_or(parent.term, |takeover| takeover.reference.height),
         parent: parent.claim,
         time_ms,
-        origin: parent.origin,
+        origin: origin.or(parent.origin),
         cut: ForcedCut { da: cut_da, lane: run.position },
         anchors,
         inbound_root: body.inbound_root(),
         candidates_root: body.candidates_root(),
         takeover,
     };
-    let forced = run.entries.iter().map(|entry| Candidate::decode(&entry.bytes));
+    let forced = run.entries.iter().map(|entry| Candidate::forced(&entry.bytes));
     let candidates = forced.chain(taken.into_iter().map(Candidate::Tx)).collect();
     Ok(BlockPlan { claim, body, forced: run.entries, candidates })
 }

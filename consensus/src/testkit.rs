@@ -276,5 +276,6 @@ pub(crate) fn entry(
         time_ms,
         spans,
         forced,
+        keys: Vec::new(),
     }
 }

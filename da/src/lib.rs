@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use alloy_primitives::{B256, Bytes, U256};
 use async_trait::async_trait;
-use causeway_chainspec::{ChainSpec, DaRef};
+use causeway_chainspec::{ChainSpec, DaRef, KeyUpdate};
 
 /// What one submission may hold; asked before each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +69,8 @@ pub struct DaBlock {
     pub blobs: Vec<Bytes>,
     /// Entries of our forced lane, in the layer's order.
     pub forced: Vec<Bytes>,
+    /// Keys set on the parent chain, in order; none on a layer that is not one.
+    pub keys: Vec<KeyUpdate>,
 }
 
 /// Why the layer gave no answer. `NotYet` and `Pruned` are facts, `Withheld` and `Unavailable` may

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use alloy_primitives::{B256, Bytes, keccak256};
 use async_trait::async_trait;
-use causeway_chainspec::DaRef;
+use causeway_chainspec::{DaRef, KeyUpdate};
 use parking_lot::Mutex;
 
 use crate::{DaBackend, DaBlock, DaError, DaFee, DaHeads, DaLimits};
@@ -49,6 +49,7 @@ struct State {
     blocks: Vec<DaBlock>,
     blobs: Vec<Bytes>,
     forced: Vec<Bytes>,
+    keys: Vec<KeyUpdate>,
     /// Blobs that come a second time, in the block after the next.
     echoes: Vec<Bytes>,
     faults: Faults,
@@ -81,6 +82,7 @@ impl MemoryDa {
             blocks: Vec::new(),
             blobs: Vec::new(),
             forced: Vec::new(),
+            keys: Vec::new(),
             echoes: Vec::new(),
             faults: Faults::default(),
             reorgs: 0,
@@ -100,6 +102,11 @@ impl MemoryDa {
     /// Puts a blob into the next block, as anybody may.
     pub fn inject(&self, blob: Bytes) {
         self.state.lock().blobs.push(blob);
+    }
+
+    /// Sets keys in the next block, as a parent chain's system config does.
+    pub fn set_keys(&self, update: KeyUpdate) {
+        self.state.lock().keys.push(update);
     }
 
     /// The next `calls` calls of any kind are `Unavailable` and have no effect.
@@ -197,7 +204,8 @@ impl State {
         bytes.extend_from_slice(parent.as_slice());
         blobs.iter().chain(&forced).for_each(|entry| bytes.extend(keccak256(entry)));
         let da = DaRef { height, hash: keccak256(bytes) };
-        self.blocks.push(DaBlock { da, parent, time_ms, blobs, forced });
+        let keys = std::mem::take(&mut self.keys);
+        self.blocks.push(DaBlock { da, parent, time_ms, blobs, forced, keys });
         da
     }
 

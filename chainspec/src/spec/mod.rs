@@ -163,6 +163,14 @@ pub struct DaSpec {
     pub options: toml::Table,
 }
 
+impl DaSpec {
+    /// Whether DA blocks are those of a parent chain (L1): then they are the origins of blocks, and
+    /// their contracts may send messages and set keys.
+    pub fn is_parent_chain(&self) -> bool {
+        self.layer == "ethereum"
+    }
+}
+
 /// Sequencer and the clocks of derivation (protocol, section 4).
 #[derive(Debug, Clone)]
 pub struct SequencerSpec {

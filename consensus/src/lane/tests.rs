@@ -10,7 +10,7 @@ use causeway_chainspec::TxEnvelope;
 use causeway_chainspec::directory::ForcedMessage;
 
 use super::*;
-use crate::testkit::spec;
+use crate::testkit::{T0, spec};
 
 fn signed(chain_id: u64, gas_limit: u64) -> Bytes {
     let tx =
@@ -121,4 +121,26 @@ fn encoding_keeps_everything() {
     let lane = lane(&[(1_000, vec![1].into()), (1_000, signed(7, 60_000))]);
     let bytes = alloy_rlp::encode(&lane);
     assert_eq!(Lane::decode(&mut bytes.as_slice()), Ok(lane));
+}
+
+#[test]
+fn messages_enter_where_there_is_a_parent_chain() {
+    let message = |gas_limit| {
+        let deposit = op_alloy_consensus::TxDeposit { gas_limit, ..Default::default() };
+        causeway_chainspec::Tx::deposit(deposit).raw
+    };
+    let (da, mut spec) = (DaRef::default(), spec());
+    let mut lane = Lane::default();
+    assert_eq!(lane.push(&spec, da, T0, message(50_000)), Err(NotTaken::Message));
+    assert_eq!(lane.push(&spec, da, T0, vec![0x7e].into()), Err(NotTaken::Message));
+    spec.da.layer = "ethereum".into();
+    // It costs what it asks for, and is never left out.
+    let waits = spec.sequencer.window_ms * spec.sequencer.lane_rate / 50_000 + 2;
+    for _ in 0..waits {
+        lane.push(&spec, da, T0, message(50_000)).unwrap();
+    }
+    assert!(lane.pending.iter().all(|pending| pending.cost == 50_000));
+    assert!(matches!(lane.push(&spec, da, T0, vec![1; 9].into()), Err(NotTaken::Full { .. })));
+    lane.push(&spec, da, T0, message(50_000)).unwrap();
+    assert_eq!(lane.pending.len() as u64, waits + 1);
 }

@@ -49,7 +49,7 @@ fn remotes_come_before_candidates_and_only_whole() {
     let size = remotes[0].1.size() as u64;
     let txs: Vec<_> = (0..9).map(|nonce| tx(1, nonce, 1, 1, 900)).collect();
     let each = txs[0].raw.len() as u64;
-    let offer = Offer { remotes: remotes.clone(), candidates: txs, takeover: None };
+    let offer = Offer { remotes: remotes.clone(), candidates: txs, takeover: None, origin: None };
     let plan = plan(&node.spec, &node.cursor().safe, node.cursor(), T0 + 2_001, offer).unwrap();
     assert_eq!(plan.forced.len(), 1, "forced entries come first");
     let kept = 7_000 / size;

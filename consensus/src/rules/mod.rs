@@ -32,6 +32,8 @@ pub struct DaPoint {
 pub struct DerivedAt {
     /// Hash of the DA block.
     pub hash: B256,
+    /// Its time as derivation uses it, ms.
+    pub time_ms: u64,
     /// Its floor, ms.
     pub floor_ms: u64,
     /// Number of the safe head at its end.
@@ -51,10 +53,6 @@ pub trait History {
     /// The safe block with a number; `None` above the safe head.
     fn safe_tip(&self, number: u64) -> Result<Option<Tip>, StateError>;
 }
-
-/// The parent chain: time in ms of a block, `None` if that number has another hash there. The
-/// caller waits until its view has passed D.time + drift before it asks.
-pub type OriginView<'a> = &'a dyn Fn(Origin) -> Result<Option<u64>, StateError>;
 
 /// Largest step of DA time the floor follows at once, ms: an eighth of the window.
 ///
@@ -87,8 +85,6 @@ pub struct Rules<'a> {
     pub at: DaPoint,
     /// What was derived before.
     pub history: &'a dyn History,
-    /// The parent chain, if this chain has one.
-    pub origins: Option<OriginView<'a>>,
 }
 
 impl Rules<'_> {
@@ -149,16 +145,16 @@ impl Rules<'_> {
             };
         };
         let number = origin.number;
-        let Some(view) = self.origins else {
+        if !self.spec.da.is_parent_chain() {
             return Err(ClaimError::OriginUnexpected { number }.into());
-        };
+        }
         if let Some(parent) = parent.origin
             && parent.number > number
         {
             let parent = parent.number;
             return Err(ClaimError::OriginBack { have: Some(number), parent }.into());
         }
-        match view(origin)? {
+        match self.time_of(origin)? {
             None => Err(ClaimError::OriginGone { number }.into()),
             Some(time) if time > claim.time_ms => {
                 Err(ClaimError::OriginFuture { origin: time, time: claim.time_ms }.into())
@@ -224,6 +220,13 @@ impl Rules<'_> {
             return Err(ClaimError::Body);
         }
         Ok(())
+    }
+
+    /// Time of an origin, ms; `None` if it is no block below D on its chain. It cannot be D or above:
+    /// what D carries was made before. So nobody waits for a parent block to appear.
+    fn time_of(&self, origin: Origin) -> Result<Option<u64>, StateError> {
+        let record = self.history.derived_at(origin.number)?;
+        Ok(record.filter(|record| record.hash == origin.hash).map(|record| record.time_ms))
     }
 
     /// Hash of a DA block on the chain of D, up to D itself.

@@ -22,7 +22,7 @@ fn judge(node: &Node, block: &SpanBlock) -> Result<Run, RuleError> {
     let cursor = node.cursor();
     let at = DaPoint { da: cursor.da, time_ms: cursor.time_ms, floor_ms: cursor.floor_ms };
     let identity = node.spec.identity();
-    let rules = Rules { spec: &node.spec, identity, at, history: node, origins: None };
+    let rules = Rules { spec: &node.spec, identity, at, history: node };
     rules.check(&cursor.safe, &cursor.lane, &block.claim, &block.body)
 }
 
@@ -131,32 +131,49 @@ fn a_member_has_one_inbound_part_for_each_anchor() {
 
 #[test]
 fn origins() {
-    let node = node();
+    let mut on_parent = spec();
+    on_parent.da.layer = "ethereum".into();
+    let mut node = Node::new(on_parent);
+    node.idle_until(T0 + 1_000);
     let cursor = node.cursor();
-    let at = DaPoint { da: cursor.da, time_ms: cursor.time_ms, floor_ms: cursor.floor_ms };
-    // Block n of the parent chain has time T0 + n and hash 0.
-    let view = |origin: Origin| Ok(origin.hash.is_zero().then_some(T0 + origin.number));
-    let identity = node.spec.identity();
-    let rules = Rules { spec: &node.spec, identity, at, history: &node, origins: Some(&view) };
-    let judge = |parent: Option<u64>, own: Option<Origin>| {
-        let mut block = node.build(&cursor.safe, CHILD_TIME, None);
+    let judge = |parent: Option<Origin>, own: Option<Origin>| {
+        let mut block = node.build(&cursor.safe, T0 + 900, None);
         let mut tip = cursor.safe.clone();
-        tip.origin = parent.map(|number| Origin { number, hash: B256::ZERO });
+        tip.origin = parent;
         block.claim.origin = own;
+        let at = DaPoint { da: cursor.da, time_ms: cursor.time_ms, floor_ms: cursor.floor_ms };
+        let identity = node.spec.identity();
+        let rules = Rules { spec: &node.spec, identity, at, history: &node };
         rules.check(&tip, &cursor.lane, &block.claim, &block.body).map(|_| ())
     };
-    let at = |number| Some(Origin { number, hash: B256::ZERO });
-    let wrong = Origin { number: 5, hash: B256::repeat_byte(1) };
+    // DA block 10 + n has time T0 + 100 (n + 1).
+    let at = |number: u64| {
+        let record = node.derived_at(number).unwrap().unwrap();
+        Some(Origin { number, hash: record.hash })
+    };
     assert_eq!(judge(None, None), Ok(()));
-    assert_eq!(judge(None, at(5)), Ok(()));
-    assert_eq!(judge(Some(5), at(5)), Ok(()));
-    let lost = ClaimError::OriginBack { have: None, parent: 5 };
-    assert_eq!(judge(Some(5), None), Err(lost.into()));
-    let back = ClaimError::OriginBack { have: Some(4), parent: 5 };
-    assert_eq!(judge(Some(5), at(4)), Err(back.into()));
-    assert_eq!(judge(None, Some(wrong)), Err(ClaimError::OriginGone { number: 5 }.into()));
-    let young = ClaimError::OriginFuture { origin: T0 + 1_501, time: CHILD_TIME };
-    assert_eq!(judge(None, at(1_501)), Err(young.into()));
+    assert_eq!(judge(None, at(15)), Ok(()));
+    assert_eq!(judge(at(15), at(15)), Ok(()));
+    assert_eq!(judge(at(15), at(16)), Ok(()));
+    let lost = ClaimError::OriginBack { have: None, parent: 15 };
+    assert_eq!(judge(at(15), None), Err(lost.into()));
+    let back = ClaimError::OriginBack { have: Some(14), parent: 15 };
+    assert_eq!(judge(at(15), at(14)), Err(back.into()));
+    for gone in [(15, B256::repeat_byte(1)), (15, at(14).unwrap().hash), (99, B256::ZERO)] {
+        let origin = Origin { number: gone.0, hash: gone.1 };
+        let error = ClaimError::OriginGone { number: gone.0 };
+        assert_eq!(judge(None, Some(origin)), Err(error.into()));
+    }
+    let young = ClaimError::OriginFuture { origin: T0 + 1_000, time: T0 + 900 };
+    assert_eq!(judge(None, at(19)), Err(young.into()));
+    let without = refuse_origin();
+    assert!(matches!(without, ClaimError::OriginUnexpected { number: 10 }), "{without}");
+}
+
+/// What a chain without a parent chain says of an origin.
+fn refuse_origin() -> ClaimError {
+    let hash = node().derived_at(10).unwrap().unwrap().hash;
+    broken(&node(), |block| block.claim.origin = Some(Origin { number: 10, hash }))
 }
 
 /// A node whose second block was replaced by a derived one, the block it lost, and the takeover.

@@ -208,9 +208,8 @@ pub fn decode_by(
             Err(DecompressError::Oversize) => dropped.oversize += blobs,
         }
     }
-    let DaBlock { da, parent, time_ms, forced, .. } = block;
-    let entry =
-        DaEntry { da: *da, parent: *parent, time_ms: *time_ms, spans, forced: forced.clone() };
+    let DaBlock { da, parent, time_ms, forced, keys, blobs: _ } = block.clone();
+    let entry = DaEntry { da, parent, time_ms, spans, forced, keys };
     (entry, dropped)
 }
 

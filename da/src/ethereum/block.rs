@@ -2,22 +2,13 @@
 
 use alloy_consensus::proofs::{calculate_receipt_root, calculate_transaction_root};
 use alloy_consensus::{Header, ReceiptEnvelope, Transaction, TxEnvelope, Typed2718};
-use alloy_primitives::{Address, B256, Bytes, Log};
+use alloy_primitives::{Address, B256, Log};
 use alloy_rpc_types_eth::TransactionReceipt;
-use alloy_sol_types::{SolEvent, sol};
 use serde_json::{Value, json};
 
 use super::rpc::{Node, Rpc};
 use super::sources::Fault;
 use crate::DaError;
-
-sol! {
-    /// An entry of the forced lane: what the portal emits for each, in order.
-    event ForcedTransaction(address indexed from, uint256 indexed index, bytes data);
-
-    /// Puts an entry into the forced lane.
-    function forceTransaction(bytes data);
-}
 
 /// How much of a block its header proves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,24 +63,28 @@ impl Rpc {
         if block.is_null() { Ok(None) } else { checked_block(block, height, roots).map(Some) }
     }
 
-    /// Entries of the forced lane that the portal emitted in a block, in the order of the logs.
-    pub(super) async fn forced(
+    /// Logs of contracts in a block, each with its place in it, in order; receipts are read only if
+    /// the header's bloom filter names one of them with one of the topics.
+    pub(super) async fn logs(
         &self,
         block: &Block,
-        portal: Address,
+        watched: &[(Address, &[B256])],
         roots: Roots,
-    ) -> Result<Vec<Bytes>, DaError> {
+    ) -> Result<Vec<(u64, Log)>, DaError> {
         let bloom = block.header.logs_bloom;
-        let topic = ForcedTransaction::SIGNATURE_HASH;
-        if !bloom.contains_raw_log(portal, &[topic]) {
+        let named = |(address, topics): &(Address, &[B256])| {
+            topics.iter().any(|topic| bloom.contains_raw_log(*address, &[*topic]))
+        };
+        if !watched.iter().any(named) {
             return Ok(Vec::new());
         }
         let receipts = self
             .nodes
             .first(move |node| Box::pin(async move { self.receipts(node, block, roots).await }))
             .await?;
-        let logs = receipts.iter().flat_map(ReceiptEnvelope::logs);
-        Ok(logs.filter(|log| log.address == portal).filter_map(forced_entry).collect())
+        let logs = receipts.iter().flat_map(ReceiptEnvelope::logs).cloned();
+        let of_them = |(_, log): &(u64, Log)| watched.iter().any(|(it, _)| *it == log.address);
+        Ok((0..).zip(logs).filter(of_them).collect())
     }
 
     async fn receipts(
@@ -163,31 +158,11 @@ fn header(block: Value) -> Result<(B256, Header), Fault> {
     Ok((hash, header))
 }
 
-/// The bytes of an entry; `None` for another event of the portal.
-fn forced_entry(log: &Log) -> Option<Bytes> {
-    ForcedTransaction::decode_log(log).ok().map(|event| event.data.data)
-}
-
 #[cfg(test)]
 mod tests {
-    use alloy_primitives::{U256, b256};
-    use alloy_sol_types::SolCall;
+    use alloy_primitives::b256;
 
     use super::*;
-
-    #[test]
-    fn the_interface_of_the_portal_is_fixed() {
-        let topic = alloy_primitives::keccak256("ForcedTransaction(address,uint256,bytes)");
-        assert_eq!(ForcedTransaction::SIGNATURE_HASH, topic);
-        let call = alloy_primitives::keccak256("forceTransaction(bytes)");
-        assert_eq!(forceTransactionCall::SELECTOR, call[..4]);
-        let data = Bytes::from_static(b"entry");
-        let event = ForcedTransaction { from: Address::ZERO, index: U256::ONE, data: data.clone() };
-        let mut log = Log { address: Address::ZERO, data: event.encode_log_data() };
-        assert_eq!(forced_entry(&log), Some(data));
-        log.data = alloy_primitives::LogData::new_unchecked(vec![topic], Bytes::new());
-        assert_eq!(forced_entry(&log), None);
-    }
 
     /// As geth gives it: block 42 of the chain of ethereum/execution-apis, the first of Cancun.
     fn recorded() -> Value {

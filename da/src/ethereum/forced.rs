@@ -7,10 +7,10 @@ use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{Address, Bytes, TxKind, U64};
 use alloy_signer::SignerSync;
 use alloy_sol_types::SolCall;
+use causeway_chainspec::l1::forceTransactionCall;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::block::forceTransactionCall;
 use super::fees::Bid;
 use super::poster::{Poster, is_known};
 use crate::DaError;

@@ -2,7 +2,8 @@
 //!
 //! A DA block is a block of the parent chain: its number, its hash, its timestamp. Blobs are those of
 //! transactions to the *inbox* address, in their order; who sent them does not matter, the codec's
-//! signatures do. Entries of the forced lane are events of the *portal*.
+//! signatures do. Entries of the forced lane and messages are events of the *portal*, changes of keys those
+//! of the *system config*.
 //!
 //! Servers are believed nothing: headers are hashed, transactions and receipts hash to the header's
 //! roots, and a blob is used if it hashes to its name in the transaction. What a chain of headers
@@ -27,8 +28,10 @@ use std::time::Duration;
 
 use alloy_eips::eip4844::DATA_GAS_PER_BLOB;
 use alloy_primitives::{Address, B256, Bytes};
+use alloy_sol_types::SolEvent;
 use async_trait::async_trait;
-use causeway_chainspec::{ChainSpec, DaRef};
+use causeway_chainspec::l1::{self, ConfigUpdate, ForcedTransaction, TransactionDeposited};
+use causeway_chainspec::{ChainSpec, DaRef, KeyUpdate};
 use parking_lot::Mutex;
 use serde_json::json;
 use tracing::{debug, info};
@@ -55,6 +58,9 @@ pub struct EthereumDa {
     roots: Roots,
     inbox: Address,
     portal: Option<Address>,
+    system_config: Option<Address>,
+    /// A block's gas limit: what a message may ask for.
+    most_gas: u64,
     interval: Duration,
     poster: Option<Poster>,
     /// Block 0, where a young chain's finality begins; known once it was needed.
@@ -65,13 +71,15 @@ pub struct EthereumDa {
 pub fn open(spec: &ChainSpec, settings: &toml::Table) -> Result<Arc<dyn DaBackend>, DaError> {
     let (options, settings) = (Options::of(spec)?, Settings::of(spec, settings)?);
     let interval = Duration::from_millis(spec.da.interval_ms);
-    Ok(Arc::new(EthereumDa::new(spec.identity(), interval, &options, &settings)?))
+    let chain = (spec.identity(), spec.gas.limit);
+    Ok(Arc::new(EthereumDa::new(chain, interval, &options, &settings)?))
 }
 
 impl EthereumDa {
-    /// For the chain of an identity, over a parent with a block each `interval`.
+    /// For the chain of an identity and a block's gas limit, over a parent with a block each
+    /// `interval`.
     pub fn new(
-        identity: B256,
+        (identity, most_gas): (B256, u64),
         interval: Duration,
         options: &Options,
         settings: &Settings,
@@ -88,6 +96,8 @@ impl EthereumDa {
             beacon: Beacon::new(&settings.beacon, &settings.archives, own)?,
             roots: settings.roots(),
             portal: options.portal,
+            system_config: options.system_config,
+            most_gas,
             first: Mutex::new(None),
             rpc,
             fork,
@@ -148,6 +158,29 @@ impl EthereumDa {
             content
         };
         Ok(hashes.iter().filter_map(unpack).collect())
+    }
+
+    /// What the portal and the system config say in a block.
+    async fn said(&self, block: &Block) -> Result<(Vec<Bytes>, Vec<KeyUpdate>), DaError> {
+        let portal = [ForcedTransaction::SIGNATURE_HASH, TransactionDeposited::SIGNATURE_HASH];
+        let config = [ConfigUpdate::SIGNATURE_HASH];
+        let watched: Vec<(Address, &[B256])> = [
+            self.portal.map(|address| (address, portal.as_slice())),
+            self.system_config.map(|address| (address, config.as_slice())),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        let (mut forced, mut keys) = (Vec::new(), Vec::new());
+        for (index, log) in self.rpc.logs(block, &watched, self.roots).await? {
+            if Some(log.address) == self.portal {
+                forced.extend(l1::entry(&log, block.hash, index, self.most_gas));
+            }
+            if Some(log.address) == self.system_config {
+                keys.extend(KeyUpdate::read(&log));
+            }
+        }
+        Ok((forced, keys))
     }
 
     /// Why blobs are missing: nobody answers, they are too old, or they are withheld.
@@ -240,16 +273,14 @@ impl DaBackend for EthereumDa {
     async fn read(&self, height: u64) -> Result<DaBlock, DaError> {
         let block = self.block(height).await?;
         let blobs = self.blobs(&block, &block.blobs_to(self.inbox)).await?;
-        let forced = match self.portal {
-            Some(portal) => self.rpc.forced(&block, portal, self.roots).await?,
-            None => Vec::new(),
-        };
+        let (forced, keys) = self.said(&block).await?;
         Ok(DaBlock {
             da: DaRef { height, hash: block.hash },
             parent: block.header.parent_hash,
             time_ms: block.header.timestamp.saturating_mul(1000),
             blobs,
             forced,
+            keys,
         })
     }
 

@@ -22,8 +22,10 @@ pub struct Options {
     pub chain_id: u64,
     /// Where blob transactions are sent; made of the chain's identity if left out.
     pub inbox: Option<Address>,
-    /// The contract whose `ForcedTransaction` events are the forced lane; no lane if left out.
+    /// The contract whose events are the forced lane, its messages included; no lane if left out.
     pub portal: Option<Address>,
+    /// The contract whose events change keys; those of the spec stay if left out.
+    pub system_config: Option<Address>,
 }
 
 impl Options {

@@ -167,6 +167,7 @@ impl BlockAnswer {
             return Err(DaError::Damaged(text));
         }
         let BlockHeader { parent, time_ms, .. } = header;
-        Ok(DaBlock { da: header.da(), parent, time_ms, blobs, forced })
+        let keys = Vec::new();
+        Ok(DaBlock { da: header.da(), parent, time_ms, blobs, forced, keys })
     }
 }

@@ -99,11 +99,14 @@ impl BlockEntry {
         let bytes = self.forced.iter().map(|entry| &entry.bytes).chain(&self.body.candidates);
         let mut candidates = Vec::with_capacity(self.senders.len());
         for (bytes, sender) in bytes.zip(&self.senders) {
-            candidates.push(if sender.is_zero() {
-                Candidate::decode(bytes)
-            } else {
-                let accepted = Accepted { raw: bytes.clone(), sender: *sender };
-                Candidate::Tx(Arc::new(accepted.tx()?))
+            let in_lane = candidates.len() < self.forced.len();
+            candidates.push(match sender.is_zero() {
+                true if in_lane => Candidate::forced(bytes),
+                true => Candidate::decode(bytes),
+                false => {
+                    let accepted = Accepted { raw: bytes.clone(), sender: *sender };
+                    Candidate::Tx(Arc::new(accepted.tx()?))
+                }
             });
         }
         if candidates.len() != self.forced.len() + self.body.candidates.len() {

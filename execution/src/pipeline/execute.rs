@@ -147,7 +147,8 @@ impl Rules {
             txs.truncate(calls + forced);
             output = self.vm.execute(&over, &env, &txs, &Stop::never())?;
         }
-        check_output(&output, txs.len(), calls, stop)?;
+        let messages = txs[calls..].iter().filter(|tx| tx.is_deposit()).count();
+        check_output(&output, txs.len(), (calls, messages), stop)?;
 
         let mut skipped = std::mem::take(&mut admitted.skipped);
         for (at, reason) in &output.skipped {
@@ -163,7 +164,7 @@ impl Rules {
         let closing = Closing {
             plan,
             opened,
-            outcomes: &output.outcomes,
+            outcomes: &output.outcomes[..calls],
             emitted: &output.outbox,
             gas_used: output.gas_used,
             bytes,
@@ -203,12 +204,14 @@ impl Rules {
                 }
                 Candidate::Invalid(..) => JUNK_GAS,
             };
-            if cost > left {
+            // A message is never left out: the lane bounds what those of a block ask for.
+            let is_message = matches!(candidate, Candidate::Tx(tx) if tx.is_deposit());
+            if cost > left && !is_message {
                 let full = |at| (at, SkipReason::BlockFull { have: cost, left });
                 admitted.skipped.extend((at..plan.candidates.len()).map(full));
                 break;
             }
-            left -= cost;
+            left = left.saturating_sub(cost);
             match candidate {
                 Candidate::Tx(tx) => {
                     admitted.txs.push(tx.clone());
@@ -378,14 +381,14 @@ pub(super) fn candidates_root(plan: &BlockPlan) -> B256 {
 fn check_output(
     output: &BlockOutput,
     txs: usize,
-    calls: usize,
+    (calls, messages): (usize, usize),
     stop: &Stop,
 ) -> Result<(), ExecutionError> {
     let ascending = output.included.windows(2).all(|pair| pair[0] < pair[1]);
     let in_range = output.included.last().is_none_or(|last| *last < txs);
     let calls_ran = output.included.len() >= calls
         && output.included[..calls].iter().copied().eq(0..calls)
-        && output.outcomes.len() == calls;
+        && output.outcomes.len() == calls + messages;
     let skipped_ok = output.skipped.iter().all(|(at, _)| (calls..txs).contains(at));
     let one_each = output.receipts.len() == output.included.len()
         && output.included.len() + output.skipped.len() == output.attempted

@@ -87,9 +87,9 @@ impl Node {
             // Also after a reorg of the first DA block: where derivation starts follows from it.
             None => self.first_cursor(&block).await?,
         };
-        let in_force = self.spec.sequencer.posters_at(block.time_ms.max(cursor.time_ms));
+        let in_force = cursor.posters(&self.spec, block.time_ms.max(cursor.time_ms));
         if in_force != posters {
-            (entry, dropped) = decode(&self.spec, &block, in_force);
+            (entry, dropped) = decode(&self.spec, &block, &in_force);
         }
         if dropped.total() > 0 {
             self.dropped_blobs.fetch_add(dropped.total(), Ordering::Relaxed);
@@ -232,6 +232,7 @@ impl Node {
             time_ms: block.time_ms,
             spans: Vec::new(),
             forced: Vec::new(),
+            keys: Vec::new(),
         };
         let cursor = Cursor::start(&self.spec, &genesis_claim(&self.pipeline)?, &first);
         self.record_derivation(cursor.clone(), 0).await?;
@@ -285,7 +286,8 @@ impl Node {
         while let Some(block) = snapshot.block(number + 1)? {
             let claim = &block.plan.claim;
             let reference = claim.takeover.as_ref().map_or(0, |takeover| takeover.reference.height);
-            if claim.cut.da.height.max(reference) > common.da.height {
+            let origin = claim.origin.map_or(0, |origin| origin.number);
+            if claim.cut.da.height.max(reference).max(origin) > common.da.height {
                 break;
             }
             number += 1;

@@ -67,11 +67,10 @@ impl Node {
         }
         let context = SealContext {
             identity: self.spec.identity(),
-            keys: self
-                .spec
-                .sequencer
-                .keys_at(self.cursor().map_or(0, |cursor| cursor.time_ms))
-                .to_vec(),
+            keys: match self.cursor() {
+                Some(cursor) => cursor.sequencers(&self.spec, cursor.time_ms),
+                None => self.spec.sequencer.keys_at(0).to_vec(),
+            },
         };
         if let Err(error) = self.sequencer.verify(&context, &fed.claim, &fed.seal) {
             return Ok(Fed::Refused(error.to_string()));
@@ -142,10 +141,11 @@ impl Node {
         let Some(cursor) = self.cursor() else {
             return Err(Judgement::Wait("this node has not seen the da layer yet".into()));
         };
-        if claim.cut.da.height > cursor.da.height {
+        let leans_on = claim.origin.map_or(0, |origin| origin.number).max(claim.cut.da.height);
+        if leans_on > cursor.da.height {
             return Err(Judgement::Wait(format!(
-                "it has read the da layer up to {}, this node up to {}",
-                claim.cut.da.height, cursor.da.height
+                "it has read the da layer up to {leans_on}, this node up to {}",
+                cursor.da.height
             )));
         }
         let at = DaPoint {
@@ -154,7 +154,7 @@ impl Node {
             floor_ms: cursor.floor_ms,
         };
         let identity = self.spec.identity();
-        let rules = Rules { spec: &self.spec, identity, at, history: self, origins: None };
+        let rules = Rules { spec: &self.spec, identity, at, history: self };
         match rules.check(&Tip::of(&parent.plan.claim), &cursor.lane, claim, body) {
             Ok(run) => Ok(run.entries),
             Err(RuleError::Claim(error)) if error.is_temporary() => {

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use alloy_primitives::{B256, Bytes};
 use async_trait::async_trait;
-use causeway_chainspec::{Block, BlockPlan, Claim, Heads, Seal, SealTuple, crash};
+use causeway_chainspec::{Block, BlockPlan, Claim, Heads, Origin, Seal, SealTuple, crash};
 use causeway_consensus::derive::Cursor;
 use causeway_consensus::plan::{Offer, lane_is_known, may_build, plan};
-use causeway_consensus::rules::Tip;
+use causeway_consensus::rules::{History, Tip};
 use causeway_consensus::{BuildRequest, Chain, ChainError, DurableLog, Proposal, Verdict};
 use causeway_execution::{ExecutionError, Stop};
 use tokio::sync::watch;
@@ -20,6 +20,10 @@ use crate::rpc::backend::BlockEvent;
 
 /// DA blocks derivation may be behind for a moment without building being paused.
 const MOST_BEHIND: u64 = 8;
+
+/// How many blocks of the parent chain are above the one that a new block names as its origin: a
+/// shorter reorg does not undo it.
+const ORIGIN_DEPTH: u64 = 4;
 
 pub(super) fn chain_error(error: ExecutionError) -> ChainError {
     match error {
@@ -156,10 +160,29 @@ impl Node {
             usize::try_from(self.spec.gas.limit_candidates).unwrap_or(usize::MAX),
         );
         let takeover = self.takeover(&tip, &cursor)?;
+        let origin = self.origin(&tip, &cursor, time_ms)?;
         let remotes = self.anchors(parent, time_ms)?;
-        let offer = Offer { takeover, remotes, candidates };
+        let offer = Offer { takeover, origin, remotes, candidates };
         plan(&self.spec, &tip, &cursor, time_ms, offer)
             .map_err(|error| ChainError::Paused(error.to_string()))
+    }
+
+    /// A block of the parent chain that is deep enough to stay, and in the past of a block of
+    /// `time_ms`; `None` if there is none above the parent's.
+    fn origin(
+        &self,
+        tip: &Tip,
+        cursor: &Cursor,
+        time_ms: u64,
+    ) -> Result<Option<Origin>, ChainError> {
+        let number = cursor.da.height.saturating_sub(ORIGIN_DEPTH);
+        let before = tip.origin.map_or(0, |origin| origin.number);
+        if !self.spec.da.is_parent_chain() || number <= before {
+            return Ok(None);
+        }
+        let record = self.derived_at(number).map_err(|error| ChainError::Fatal(error.0))?;
+        let origin = record.filter(|record| record.time_ms <= time_ms);
+        Ok(origin.map(|record| Origin { number, hash: record.hash }))
     }
 
     /// Why a block must not be sealed: an anchor of it is not known to be true.

@@ -47,9 +47,12 @@ impl Node {
     /// cores. Changes nothing; the block need not be the next.
     pub async fn prepare(&self, block: DaBlock) -> Result<Prepared, ExecutionError> {
         let (spec, pool) = (self.spec.clone(), self.pool.clone());
-        let after_ms = self.cursor().map_or(0, |cursor| cursor.time_ms);
+        let cursor = self.cursor();
         self.blocking(move |pipeline| {
-            let posters = spec.sequencer.posters_at(block.time_ms.max(after_ms)).to_vec();
+            let posters = match cursor {
+                Some(cursor) => cursor.posters(&spec, block.time_ms.max(cursor.time_ms)),
+                None => spec.sequencer.posters_at(block.time_ms).to_vec(),
+            };
             let (entry, dropped) = decode(&spec, &block, &posters);
             let latest = pipeline.snapshot().latest().number;
             let txs = recover(&unknown(&entry.spans, latest, &pool));

@@ -267,6 +267,7 @@ fn code(c: &mut Criterion) {
         time_ms: GENESIS_MS,
         blobs,
         forced: Vec::new(),
+        keys: Vec::new(),
     };
     let context = ReadContext { identity: span.identity, posters: &[key.address()] };
     let mut group = c.benchmark_group("codec");

@@ -31,8 +31,14 @@ fn poster(anvil: &Anvil, more: &str) -> eyre::Result<Arc<EthereumDa>> {
 fn open(rpc: &[&str], more: &str) -> eyre::Result<Arc<EthereumDa>> {
     let text = format!("rpc = {rpc:?}\ntrust_roots = \"development\"\n{more}");
     let settings: Settings = toml::from_str(&text)?;
-    let options = Options { chain_id: CHAIN_ID, inbox: None, portal: Some(PORTAL) };
-    Ok(Arc::new(EthereumDa::new(B256::repeat_byte(0xaa), INTERVAL, &options, &settings)?))
+    let options =
+        Options { chain_id: CHAIN_ID, inbox: None, portal: Some(PORTAL), system_config: None };
+    Ok(Arc::new(EthereumDa::new(
+        (B256::repeat_byte(0xaa), 30_000_000),
+        INTERVAL,
+        &options,
+        &settings,
+    )?))
 }
 
 fn blob(byte: u8) -> Bytes {

@@ -127,10 +127,15 @@ fn client(anvil: &Anvil) -> Arc<EthereumDa> {
     let settings = format!(
         "rpc = [{url:?}]\nbeacon = [{url:?}]\nkey = {key:?}\ntrust_roots = \"development\""
     );
-    let options = Options { chain_id: anvil::CHAIN_ID, inbox: None, portal: Some(PORTAL) };
+    let options = Options {
+        chain_id: anvil::CHAIN_ID,
+        inbox: None,
+        portal: Some(PORTAL),
+        system_config: None,
+    };
     let settings: Settings = toml::from_str(&settings).unwrap();
     let interval = Duration::from_millis(200);
-    Arc::new(EthereumDa::new(NAMESPACE, interval, &options, &settings).unwrap())
+    Arc::new(EthereumDa::new((NAMESPACE, 30_000_000), interval, &options, &settings).unwrap())
 }
 
 impl Layer for Ethereum {

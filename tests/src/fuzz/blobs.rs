@@ -68,6 +68,7 @@ pub(super) fn blobs(bytes: &[u8]) {
         time_ms: 0,
         blobs: records(bytes),
         forced: Vec::new(),
+        keys: Vec::new(),
     };
     let posters = [POSTER];
     let context = ReadContext { identity: lab::IDENTITY, posters: &posters };

@@ -166,6 +166,7 @@ fn spans_of(blobs: &[Bytes], identity: B256) -> Vec<PostedSpan> {
         time_ms: 0,
         blobs: blobs.to_vec(),
         forced: Vec::new(),
+        keys: Vec::new(),
     };
     let posters = [Address::ZERO];
     let context = ReadContext { identity, posters: &posters };

@@ -266,7 +266,7 @@ pub(super) fn takeover(depth: usize) -> Takeover {
 pub(super) fn block_of(blobs: Vec<Bytes>) -> DaBlock {
     let da = DaRef { height: 3, hash: B256::repeat_byte(3) };
     let forced = vec![Bytes::from_static(b"forced")];
-    DaBlock { da, parent: B256::repeat_byte(2), time_ms: 99, blobs, forced }
+    DaBlock { da, parent: B256::repeat_byte(2), time_ms: 99, blobs, forced, keys: Vec::new() }
 }
 
 pub(super) fn posted(span: &Span) -> PostedSpan {

@@ -67,6 +67,7 @@ fn check(span: &Span, times: usize) -> eyre::Result<Vec<f64>> {
         time_ms: 0,
         blobs,
         forced: Vec::new(),
+        keys: Vec::new(),
     };
     let context = ReadContext { identity: span.identity, posters: &[key.address()] };
     let posted = [span.posted()?];
