@@ -152,6 +152,7 @@ impl MemoryDa {
             if !change(&mut block) {
                 break;
             }
+            state.keys = block.keys;
             state.append(block.time_ms, block.blobs, block.forced);
         }
     }

@@ -19,6 +19,7 @@ mod mailbox;
 mod mesh;
 mod metrics;
 mod modules;
+mod parent_chain;
 mod remotes;
 mod reorgs;
 mod seams;

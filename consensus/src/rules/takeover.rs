@@ -95,12 +95,16 @@ impl Rules<'_> {
     }
 }
 
-/// The DA blocks a claim leans on: its cut and, in a new term, the reference of its takeover.
-/// Below the first DA block there is only the cut of genesis, which cannot go.
+/// The DA blocks a claim leans on: its cut, its origin and, in a new term, the reference of its
+/// takeover. Below the first DA block there is only the cut of genesis, which cannot go.
 fn inputs(spec: &ChainSpec, claim: &Claim) -> impl Iterator<Item = DaRef> {
     let reference = claim.takeover.as_ref().map(|takeover| takeover.reference);
+    let origin = claim.origin.map(|origin| DaRef { height: origin.number, hash: origin.hash });
     let start = spec.da.start;
-    [Some(claim.cut.da), reference].into_iter().flatten().filter(move |da| da.height >= start)
+    [Some(claim.cut.da), origin, reference]
+        .into_iter()
+        .flatten()
+        .filter(move |da| da.height >= start)
 }
 
 /// The takeover that lets the sequencer go on from the safe head after derivation left its own
