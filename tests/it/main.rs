@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that unwraps wrongly fails, as it should")]
 
+mod admin;
 mod agreement;
 mod bad_da;
 mod contracts;

@@ -10,6 +10,7 @@ pub mod drive;
 pub mod fake_chain;
 pub mod fuzz;
 pub mod keys;
+pub mod live;
 pub mod load;
 pub mod mesh;
 pub mod npm;
