@@ -15,6 +15,7 @@ mod e2e;
 mod ethereum;
 mod fork_choice;
 mod fuzz;
+mod hostile;
 mod kill;
 mod mailbox;
 mod mesh;
