@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-names="agreement, reorgs, kill, apart, points, crash, simulation, differential, fuzz, mesh or crossing"
+names="agreement, reorgs, kill, apart, points, crash, simulation, differential, fuzz, rpc, mesh or crossing"
 name=${1:?"which campaign: $names"}
 shift
 only=$name:: binaries="--test it"
@@ -25,6 +25,8 @@ case $name in
   mesh)         size=20 round=5 ;;      # seeds, 500 operations on three chains each
   crossing)     size=40 round=20        # kills of a devnet of three chains, and messages timed
                 binaries="--test it --test cli" ;;
+  rpc)          size=1000000 round=50000 # hostile calls of JSON-RPC
+                only=hostile::every_call_is_answered_and_nobody_waits ;;
   fuzz)         size=10000000 round=1000000 ;; # inputs of every decoder
   *) echo "no campaign named $name: $names" >&2; exit 2 ;;
 esac

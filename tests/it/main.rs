@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that unwraps wrongly fails, as it should")]
 
+mod admin;
 mod agreement;
 mod bad_da;
 mod contracts;
@@ -14,6 +15,7 @@ mod e2e;
 mod ethereum;
 mod fork_choice;
 mod fuzz;
+mod hostile;
 mod kill;
 mod mailbox;
 mod mesh;

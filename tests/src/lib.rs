@@ -1,5 +1,6 @@
 //! What the tests share: worlds of nodes in one process, a clock turned by hand, small tools.
 
+pub mod answers;
 pub mod anvil;
 pub mod browser;
 pub mod bytecode;
@@ -9,7 +10,9 @@ pub mod crashing;
 pub mod drive;
 pub mod fake_chain;
 pub mod fuzz;
+pub mod hostile;
 pub mod keys;
+pub mod live;
 pub mod load;
 pub mod mesh;
 pub mod npm;

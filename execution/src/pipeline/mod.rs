@@ -459,6 +459,11 @@ impl Pipeline {
         Snapshot { picture: self.core.picture(), rules: self.core.rules.clone() }
     }
 
+    /// Why nothing is written any more, if that is so.
+    pub fn failure(&self) -> Option<String> {
+        self.core.healthy().err().map(|error| error.to_string())
+    }
+
     /// Writes everything to the store, so that a start from here replays nothing.
     pub fn flush(&self) -> Result<(), ExecutionError> {
         self.persist.flush()?;

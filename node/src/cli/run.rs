@@ -18,13 +18,15 @@ use super::remotes::{self, Following};
 use super::{block_on, chainspec, load_spec};
 use crate::clock::SystemClock;
 use crate::config::{
-    DEFAULT_CACHE_MIB, DEFAULT_HISTORY, DEFAULT_HTTP, DaServiceFile, NodeFile, Role, read_key,
+    AdminFile, DEFAULT_CACHE_MIB, DEFAULT_HISTORY, DEFAULT_HTTP, DaServiceFile, NodeFile, Role,
+    read_key,
 };
 use crate::exit::{CommandResult, Exit, ExitError};
 use crate::logging::{self, LogFormat};
 use crate::metrics;
 use crate::node::Settings;
 use crate::rpc::RpcConfig;
+use crate::rpc::admin::Secret;
 use crate::tasks::{self, Running};
 
 /// Run a node of a chain.
@@ -61,6 +63,14 @@ pub struct Run {
     /// none if not given.
     #[arg(long, env = "CAUSEWAY_METRICS", value_name = "ADDRESS")]
     metrics: Option<SocketAddr>,
+    /// Address on loopback that serves `admin_*`, `sequencer_*` and `batcher_*` to who has a token,
+    /// as 127.0.0.1:8550; none if not given.
+    #[arg(long, env = "CAUSEWAY_ADMIN", value_name = "ADDRESS")]
+    admin: Option<SocketAddr>,
+    /// Secret of its tokens, 64 hex digits, made if it is missing; `admin.jwt` beside the chain spec
+    /// if not given.
+    #[arg(long, env = "CAUSEWAY_ADMIN_JWT", value_name = "FILE")]
+    admin_jwt: Option<PathBuf>,
     /// Keep the state of every block.
     #[arg(long)]
     archive: bool,
@@ -121,6 +131,7 @@ impl Run {
             format!("cannot listen on {http}; choose another address with --http")
         })?;
         let metrics = self.metrics.or(file.metrics.listen).map(listen_metrics).transpose()?;
+        let admin = self.admin(&file.admin)?;
         let rpc = self.limits(&mut file);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let followed = remotes::settings(&spec, &file.da, &file.remotes, &self.datadir)?;
@@ -152,6 +163,10 @@ impl Run {
                 info!(metrics = %metrics_url(&listener)?, "serving metrics");
                 running.serve_metrics(listener);
             }
+            if let Some((listener, secret)) = admin {
+                let addr = running.serve_admin(listener, secret).await?;
+                info!(admin = %format!("http://{addr}"), "serving administrative methods");
+            }
             if let Some(file) = file.blob_archive {
                 let listener = tokio::net::TcpListener::bind(file.listen)
                     .await
@@ -172,6 +187,17 @@ impl Run {
 }
 
 impl Run {
+    /// The admin listener and its secret, if it is asked for.
+    fn admin(&self, file: &AdminFile) -> eyre::Result<Option<(TcpListener, Secret)>> {
+        let Some(addr) = self.admin.or(file.listen) else { return Ok(None) };
+        let path = self.admin_jwt.clone().or_else(|| file.jwt.clone());
+        let secret = Secret::open(&path.unwrap_or_else(|| self.chain.with_file_name("admin.jwt")))?;
+        let listener = TcpListener::bind(addr).wrap_err_with(|| {
+            format!("cannot serve administrative methods on {addr}; choose another with --admin")
+        })?;
+        Ok(Some((listener, secret)))
+    }
+
     /// What flags say of limits goes into the file's, and those of JSON-RPC come out.
     fn limits(&self, file: &mut NodeFile) -> RpcConfig {
         let list = |flags: &[String]| (!flags.is_empty()).then(|| flags.to_vec());

@@ -1,7 +1,8 @@
-//! `[pool]`, `[rpc]` and `[metrics]` of node.toml: what is left out keeps its default.
+//! `[pool]`, `[rpc]`, `[metrics]` and `[admin]` of node.toml: what is left out keeps its default.
 
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use causeway_consensus::mempool::Limits;
@@ -118,6 +119,16 @@ pub struct MetricsFile {
     pub listen: Option<SocketAddr>,
 }
 
+/// `[admin]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AdminFile {
+    /// Address of the admin listener, on loopback; none if left out.
+    pub listen: Option<SocketAddr>,
+    /// The secret of its tokens: 64 hex digits, made if it is missing.
+    pub jwt: Option<PathBuf>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -162,6 +173,7 @@ mod tests {
             ("[pool]\nsize = 1", "account_queued"),
             ("[rpc]\nbatches = 1", "request_bytes"),
             ("[metrics]\nport = 1", "listen"),
+            ("[admin]\nsecret = 1", "jwt"),
             ("[pool]\ncount = 0", "nonzero"),
             ("[rpc]\nworkers = -1", "nonzero"),
             ("[metrics]\nlisten = \"9101\"", "socket address"),

@@ -11,7 +11,7 @@ use clap::ValueEnum;
 use eyre::{WrapErr, eyre};
 use serde::Deserialize;
 
-pub use limits::{MetricsFile, PoolFile, RpcFile};
+pub use limits::{AdminFile, MetricsFile, PoolFile, RpcFile};
 
 /// What a node does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
@@ -56,6 +56,9 @@ pub struct NodeFile {
     /// Where the node tells what it counts.
     #[serde(default)]
     pub metrics: MetricsFile,
+    /// Where it can be acted on.
+    #[serde(default)]
+    pub admin: AdminFile,
     /// Other members of the Metalayer to follow, by name.
     #[serde(default)]
     pub remotes: BTreeMap<String, RemoteFile>,
@@ -145,6 +148,7 @@ impl NodeFile {
         let absolute = |path: &mut PathBuf| *path = base.join(&*path);
         file.keys.sequencer.iter_mut().for_each(absolute);
         file.keys.poster.iter_mut().for_each(absolute);
+        file.admin.jwt.iter_mut().for_each(absolute);
         file.remotes.values_mut().for_each(|remote| absolute(&mut remote.spec));
         file.blob_archive.iter_mut().for_each(|archive| absolute(&mut archive.dir));
         let layers = file.remotes.values_mut().map(|remote| &mut remote.da);

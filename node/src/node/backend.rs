@@ -14,7 +14,7 @@ use causeway_execution::{ExecutionError, Vm};
 use tokio::sync::{broadcast, watch};
 
 use super::recent::Reader;
-use super::{Node, decode_cursor};
+use super::{Control, LoopState, Node, decode_cursor};
 use crate::config::Role;
 use crate::remote::Truth;
 use crate::rpc::backend::{
@@ -22,6 +22,8 @@ use crate::rpc::backend::{
     SyncStatus, Verified,
 };
 
+/// How long the DA layer may be silent before that is a problem, ms.
+const DA_PATIENCE_MS: u64 = 5_000;
 /// A node is "behind" when DA is this many blocks ahead of derivation.
 const BEHIND: u64 = 8;
 
@@ -33,6 +35,10 @@ impl Backend for Node {
 
     fn derivation(&self) -> Option<&dyn Derivation> {
         Some(self)
+    }
+
+    fn control(&self) -> Option<&Control> {
+        (self.role == Role::Sequencer).then_some(&self.control)
     }
 
     fn chain(&self) -> Arc<dyn ChainReader> {
@@ -102,9 +108,32 @@ impl Backend for Node {
 
     fn status(&self) -> NodeStatus {
         let mut problems = Vec::new();
-        let sequencer = self.sequencer.status();
+        let mut sequencer = self.sequencer.status();
+        let stopped = |state| state != LoopState::Running;
+        if self.role == Role::Sequencer && stopped(self.control.sequencer.state()) {
+            sequencer.leader = false;
+            sequencer.paused = Some(
+                "block production was stopped by its operator: sequencer_start starts it".into(),
+            );
+        }
         if let (Role::Sequencer, Some(reason)) = (self.role, &sequencer.paused) {
             problems.push(reason.clone());
+        }
+        if self.role == Role::Sequencer && stopped(self.control.publisher.switch.state()) {
+            problems.push(
+                "posting to the da layer was stopped by its operator: batcher_start starts it"
+                    .into(),
+            );
+        }
+        if let Some(reason) = self.pipeline.failure() {
+            problems.push(format!("the disk failed, nothing is written any more: {reason}"));
+        }
+        if let Some((since_ms, reason)) = &*self.da_trouble.lock() {
+            let silent_ms = self.clock.now_ms().saturating_sub(*since_ms);
+            if silent_ms >= DA_PATIENCE_MS {
+                let seconds = silent_ms / 1000;
+                problems.push(format!("the da layer gives nothing for {seconds} s: {reason}"));
+            }
         }
         let da_head = *self.da_head.lock();
         match (da_head, self.cursor()) {

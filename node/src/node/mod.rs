@@ -2,6 +2,7 @@
 
 mod anchors;
 mod backend;
+mod control;
 mod derivation;
 mod feed;
 mod port;
@@ -32,6 +33,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::{broadcast, watch};
 
 pub use anchors::Waking;
+pub use control::{Control, LoopState, Posted, Publisher, Switch};
 pub use derivation::Applied;
 pub use feed::{Fed, FeedBlock};
 pub use prepare::Prepared;
@@ -132,6 +134,9 @@ pub struct Node {
     cursor: RwLock<Option<Arc<Cursor>>>,
     /// Newest DA block the layer told of.
     da_head: Mutex<Option<DaRef>>,
+    /// Since when the layer gives nothing (unix ms), and what it says instead.
+    da_trouble: Mutex<Option<(u64, String)>>,
+    control: Control,
     /// Whether derivation reached the end of the layer and has kept up since.
     caught_up: AtomicBool,
     /// Claims this sequencer sealed and had to leave, oldest first: what a new term is justified
@@ -201,6 +206,8 @@ impl Node {
             writer: tokio::sync::Mutex::new(()),
             cursor: RwLock::new(cursor),
             da_head: Mutex::new(None),
+            da_trouble: Mutex::default(),
+            control: Control::default(),
             caught_up: AtomicBool::new(false),
             abandoned: Mutex::new(abandoned),
             votes,
@@ -290,6 +297,21 @@ impl Node {
     /// Notes the newest DA block the layer told of.
     pub fn note_da_head(&self, head: DaRef) {
         *self.da_head.lock() = Some(head);
+    }
+
+    /// Notes whether the layer answers; what it says if not.
+    pub fn note_da_answer(&self, answer: Result<(), &DaError>) {
+        let mut trouble = self.da_trouble.lock();
+        match (answer, &mut *trouble) {
+            (Ok(()), _) => *trouble = None,
+            (Err(error), Some((_, reason))) => *reason = error.to_string(),
+            (Err(error), none) => *none = Some((self.clock.now_ms(), error.to_string())),
+        }
+    }
+
+    /// What an operator may tell its loops.
+    pub fn control(&self) -> &Control {
+        &self.control
     }
 
     /// Blobs of our namespace on DA that derivation dropped since the start of the process.

@@ -18,6 +18,8 @@ use causeway_execution::store::Search;
 use causeway_execution::{ExecutionError, Vm};
 use tokio::sync::{broadcast, watch};
 
+use crate::node::Control;
+
 /// The node, as its RPC sees it. Implemented once by the node, and by a fake in tests.
 #[async_trait]
 pub trait Backend: Send + Sync + 'static {
@@ -29,6 +31,10 @@ pub trait Backend: Send + Sync + 'static {
     }
     /// How the chain was derived from its DA layer; `None` for a chain that has none.
     fn derivation(&self) -> Option<&dyn Derivation> {
+        None
+    }
+    /// The loops that an operator may stop and start; `None` for a node that has none.
+    fn control(&self) -> Option<&Control> {
         None
     }
     /// What users may see now. Taken once a request, so that an answer never mixes two heads.

@@ -1,5 +1,6 @@
 //! JSON-RPC over HTTP and WebSocket on one port: the table of namespaces, limits, and the server.
 
+pub mod admin;
 pub mod backend;
 
 mod batch;
@@ -247,7 +248,8 @@ fn port(
     config.metrics.admit(guard.clone());
     let (most_body, most_calls) = (config.request_bytes as usize, config.batch as usize);
     let (most_bytes, request_timeout) = (config.response_bytes as usize, config.request_timeout);
-    let server_config = server_config(&config);
+    // Counted by `AdmissionLayer`.
+    let server_config = server_config(&config, u32::MAX);
     let health = backend.clone();
     let (methods, layers) = table(backend.clone(), config)?;
     let dispatch = layers.service(Calls::new(methods.clone(), most_bytes));
@@ -299,11 +301,20 @@ fn port(
 
 /// The methods that answer, and the layers above them.
 fn table(backend: Arc<dyn Backend>, config: RpcConfig) -> eyre::Result<(Methods, Layers)> {
-    let (enabled, off) = namespaces(&config.namespaces)?;
+    table_of(MODULES, backend, config)
+}
+
+/// As [`table`], of these namespaces.
+fn table_of(
+    modules: &[(&'static str, Register)],
+    backend: Arc<dyn Backend>,
+    config: RpcConfig,
+) -> eyre::Result<(Methods, Layers)> {
+    let (enabled, off) = namespaces(modules, &config.namespaces)?;
     let metrics = config.metrics.clone();
     let batches = BatchLayer::new(backend.clone(), &config);
     let mut table = Table::new(Arc::new(Api::new(backend, config, enabled.clone())));
-    for (_, register) in MODULES.iter().filter(|(name, _)| enabled.contains(name)) {
+    for (_, register) in modules.iter().filter(|(name, _)| enabled.contains(name)) {
         register(&mut table)?;
     }
     let unknown = metrics.method(RpcMetrics::UNKNOWN);
@@ -315,7 +326,7 @@ fn table(backend: Arc<dyn Backend>, config: RpcConfig) -> eyre::Result<(Methods,
 
 /// Namespaces of chains that are no rollup: all but those that are about one.
 pub fn namespaces_of_ethereum() -> Vec<String> {
-    let rollup = ["rollup", "metalayer", "admin"];
+    let rollup = ["rollup", "metalayer"];
     let mut names: Vec<_> = MODULES.iter().map(|(name, _)| *name).collect();
     names.retain(|name| !rollup.contains(name));
     names.sort_unstable();
@@ -324,9 +335,12 @@ pub fn namespaces_of_ethereum() -> Vec<String> {
 }
 
 /// The namespaces that answer, and those that do not, each once and in the order of the table.
-fn namespaces(wanted: &[String]) -> eyre::Result<(Vec<&'static str>, Vec<&'static str>)> {
+fn namespaces(
+    modules: &[(&'static str, Register)],
+    wanted: &[String],
+) -> eyre::Result<(Vec<&'static str>, Vec<&'static str>)> {
     let mut all: Vec<&'static str> = Vec::new();
-    for (name, _) in MODULES {
+    for (name, _) in modules {
         if !all.contains(name) {
             all.push(name);
         }
@@ -350,12 +364,11 @@ fn silence(response: HttpResponse) -> HttpResponse {
     response
 }
 
-fn server_config(config: &RpcConfig) -> ServerConfig {
+fn server_config(config: &RpcConfig, connections: u32) -> ServerConfig {
     ServerConfig::builder()
         .max_request_body_size(config.request_bytes)
         .max_response_body_size(config.response_bytes)
-        // Counted by `AdmissionLayer`.
-        .max_connections(u32::MAX)
+        .max_connections(connections)
         .max_subscriptions_per_connection(config.subscriptions)
         .set_batch_request_config(BatchRequestConfig::Limit(config.batch))
         .set_first_request_timeout(Some(Duration::from_secs(10)))

@@ -11,6 +11,7 @@ use jsonrpsee::server::middleware::rpc::{
 };
 use jsonrpsee::types::{ErrorCode, ErrorObjectOwned};
 
+use super::admin;
 use super::calls::Dispatch;
 use crate::metrics::{MethodMetrics, Outcome};
 
@@ -42,6 +43,11 @@ impl NamesLayer {
         Self { known: Arc::new(known), off: off.into(), unknown }
     }
 
+    /// Whether this is the admin listener.
+    fn administers(&self) -> bool {
+        self.known.contains("admin_nodeInfo")
+    }
+
     fn refusal(&self, method: &str) -> Option<ErrorObjectOwned> {
         if self.known.contains(method) {
             return None;
@@ -50,6 +56,10 @@ impl NamesLayer {
         let namespace = method.split_once(['_', '.']).map_or("", |(namespace, _)| namespace);
         let (code, message) = if self.off.contains(&namespace) {
             (NOT_ENABLED, format!("Method not supported: enable it with --rpc-api {namespace}"))
+        } else if admin::NAMESPACES.contains(&namespace) && !self.administers() {
+            let message = "Method not supported: it is on the admin listener alone, which \
+                           `causeway run --admin 127.0.0.1:8550` opens";
+            (NOT_ENABLED, message.to_owned())
         } else {
             let method: String = method.chars().take(100).collect();
             (NOT_FOUND, format!("the method {method} does not exist/is not available"))

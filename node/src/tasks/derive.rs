@@ -37,8 +37,10 @@ pub(crate) async fn run(node: Arc<Node>, stop: CancellationToken) -> Result<(), 
                     latest = heads.latest.height;
                     final_height = heads.finalized.height;
                     node.note_da_head(heads.latest);
+                    node.note_da_answer(Ok(()));
                 }
                 Err(error) => {
+                    node.note_da_answer(Err(&error));
                     backoff = retry(&stop, error, backoff).await?;
                     continue;
                 }
@@ -75,7 +77,10 @@ pub(crate) async fn run(node: Arc<Node>, stop: CancellationToken) -> Result<(), 
                 let (derived, next) =
                     tokio::join!(node.derive_prepared(prepared, final_height), next);
                 match derived {
-                    Ok(_) => backoff = FIRST_BACKOFF,
+                    Ok(_) => {
+                        backoff = FIRST_BACKOFF;
+                        node.note_da_answer(Ok(()));
+                    }
                     // Going back in a reorg reads the layer, too.
                     Err(NodeError::Da(error)) => {
                         backoff = retry(&stop, error, backoff).await?;
@@ -91,7 +96,10 @@ pub(crate) async fn run(node: Arc<Node>, stop: CancellationToken) -> Result<(), 
             Err(NodeError::Da(DaError::NotYet { .. })) => {
                 pause(&stop, poll).await;
             }
-            Err(NodeError::Da(error)) => backoff = retry(&stop, error, backoff).await?,
+            Err(NodeError::Da(error)) => {
+                node.note_da_answer(Err(&error));
+                backoff = retry(&stop, error, backoff).await?;
+            }
             Err(error) => return Err(error),
         }
     }

@@ -14,11 +14,12 @@ use causeway_chainspec::crash;
 use causeway_da::ethereum::{Archive, serve_archive};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::config::Role;
 use crate::metrics::{self, RpcMetrics};
 use crate::node::{Node, NodeError, Settings};
+use crate::rpc::admin::{self, Secret};
 use crate::rpc::backend::BlockEvent;
 use crate::rpc::{self, RpcConfig};
 
@@ -97,6 +98,22 @@ impl Running {
         self.tasks.spawn(metrics::serve(listener, node, rpc, stop));
     }
 
+    /// Serves the methods that act on the node on a listener of loopback, as long as the node runs;
+    /// returns its address.
+    pub async fn serve_admin(
+        &mut self,
+        listener: TcpListener,
+        secret: Secret,
+    ) -> eyre::Result<SocketAddr> {
+        let server = admin::serve(listener, self.node.clone(), secret, self.stop.clone()).await?;
+        let addr = server.local_addr;
+        self.tasks.spawn(async move {
+            server.stopped().await;
+            Ok(())
+        });
+        Ok(addr)
+    }
+
     /// Serves blobs of the parent chain to peers on a listener of their own, as long as the node runs.
     pub fn serve_blobs(&mut self, listener: tokio::net::TcpListener, archive: Archive) {
         let stop = self.stop.clone();
@@ -145,12 +162,28 @@ impl Running {
     }
 }
 
+/// Builds blocks whenever an operator does not want otherwise.
 async fn sequence(node: Arc<Node>, stop: CancellationToken) -> Result<(), NodeError> {
     let (sequencer, clock) = (node.sequencer().clone(), node.clock().clone());
-    sequencer
-        .run(node, clock, stop)
-        .await
-        .map_err(|error| NodeError::Task(format!("sequencer: {error}")))
+    let switch = &node.control().sequencer;
+    let failed = |error| NodeError::Task(format!("sequencer: {error}"));
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = switch.turned(true) => {}
+        }
+        let _busy = switch.busy();
+        let own = stop.child_token();
+        let mut run = sequencer.run(node.clone(), clock.clone(), own.clone());
+        tokio::select! {
+            ended = &mut run => return ended.map_err(failed),
+            () = switch.turned(false) => {
+                own.cancel();
+                run.await.map_err(failed)?;
+                warn!("block production was stopped by its operator");
+            }
+        }
+    }
 }
 
 /// One line a block, at most.

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
 use super::{MOST_BACKOFF, longer, pause};
-use crate::node::{Node, NodeError};
+use crate::node::{Node, NodeError, Posted};
 
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 
@@ -20,19 +20,11 @@ const LOOK: Duration = Duration::from_millis(100);
 /// Claims and bodies of one span, before compression.
 const SPAN_BYTES: usize = 4 * 1024 * 1024;
 
-/// What was posted and not yet derived.
-#[derive(Debug, Clone, Copy)]
-struct Posted {
-    /// Number and claim of the last block.
-    last: causeway_chainspec::BlockId,
-    /// DA height at which it was expected.
-    height: u64,
-}
-
 /// Runs until `stop`. Nothing is posted that is expired, and no range twice in one term as long as
 /// the layer puts what it was given into its next block: after a start, and after a submission that
 /// nobody answered, the DA block after the newest is derived first. If the layer is slower, the range
-/// is posted again, which is harmless.
+/// is posted again, which is harmless. Stopped by an operator it ends the post under way; started again
+/// it does as after a start.
 pub(super) async fn run(node: Arc<Node>, stop: CancellationToken) -> Result<(), NodeError> {
     let Some(key) = node.poster_key().cloned() else {
         return Err(NodeError::Task(
@@ -45,13 +37,25 @@ pub(super) async fn run(node: Arc<Node>, stop: CancellationToken) -> Result<(), 
     let mut unknown: Option<u64> = None;
     let mut most_bytes = SPAN_BYTES;
     let mut backoff = FIRST_BACKOFF;
+    let publisher = &node.control().publisher;
+    let mut busy = publisher.switch.busy();
     while !stop.is_cancelled() {
+        if !publisher.switch.is_on() {
+            drop(busy);
+            warn!("posting to the da layer was stopped by its operator; blocks wait");
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                () = publisher.switch.turned(true) => {}
+            }
+            busy = publisher.switch.busy();
+            unknown = None;
+        }
         let derived = tokio::select! {
             () = stop.cancelled() => return Ok(()),
             derived = is_derived(&node, &mut unknown) => derived,
         };
         if !derived {
-            pause(&stop, interval.min(LOOK)).await;
+            rest(&node, &stop, interval.min(LOOK)).await;
             continue;
         }
         posted = posted.filter(|posted| still_ahead(&node, posted));
@@ -61,7 +65,7 @@ pub(super) async fn run(node: Arc<Node>, stop: CancellationToken) -> Result<(), 
         let safe = node.pipeline().snapshot().safe().number;
         let from = posted.map_or(safe, |posted| posted.last.number) + 1;
         let Some(span) = node.span_from(from, most_bytes)? else {
-            pause(&stop, interval).await;
+            rest(&node, &stop, interval).await;
             continue;
         };
         crash::point("publish.encode");
@@ -80,16 +84,17 @@ pub(super) async fn run(node: Arc<Node>, stop: CancellationToken) -> Result<(), 
             Ok(da) => {
                 debug!(from, to = last, height = da.height, "posted a span");
                 let id = node.pipeline().snapshot().id(last)?;
-                posted = id.map(|last| Posted { last, height: da.height });
+                posted = id.map(|last| Posted { last, da });
+                publisher.note(posted);
                 crash::point("publish.noted");
                 backoff = FIRST_BACKOFF;
                 most_bytes = (most_bytes * 2).min(SPAN_BYTES);
-                pause(&stop, interval).await;
+                rest(&node, &stop, interval).await;
             }
             Err(error) if error.is_temporary() => {
                 warn!(%error, retry_ms = backoff.as_millis() as u64, "posting failed; blocks wait");
                 unknown = None;
-                pause(&stop, backoff).await;
+                rest(&node, &stop, backoff).await;
                 backoff = longer(backoff);
             }
             Err(DaError::TooLarge { bytes, most }) if span.blocks.len() > 1 => {
@@ -99,11 +104,21 @@ pub(super) async fn run(node: Arc<Node>, stop: CancellationToken) -> Result<(), 
             Err(error) => {
                 // Blocks wait and building pauses before they expire: a person has that long.
                 error!(%error, from, "the da layer does not take our blocks");
-                pause(&stop, MOST_BACKOFF).await;
+                rest(&node, &stop, MOST_BACKOFF).await;
             }
         }
     }
     Ok(())
+}
+
+/// Pauses, unless an operator wants something.
+async fn rest(node: &Node, stop: &CancellationToken, duration: Duration) {
+    let publisher = &node.control().publisher;
+    tokio::select! {
+        _ = pause(stop, duration) => {}
+        () = publisher.hurried() => {}
+        () = publisher.switch.turned(false) => {}
+    }
 }
 
 /// Whether the DA block after the one that is the newest when this is asked first has been derived:
@@ -124,7 +139,7 @@ fn still_ahead(node: &Node, posted: &Posted) -> bool {
     let ours = snapshot.id(posted.last.number).ok().flatten() == Some(posted.last);
     let safe = snapshot.safe().number;
     ours && safe < posted.last.number
-        && node.cursor().is_some_and(|cursor| cursor.da.height < posted.height)
+        && node.cursor().is_some_and(|cursor| cursor.da.height < posted.da.height)
 }
 
 /// Waits until a post would be paid for nothing: the blocks left our chain, all are derived already,

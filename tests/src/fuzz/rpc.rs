@@ -6,9 +6,10 @@ use std::time::Duration;
 use alloy_primitives::hex;
 use causeway_node::rpc::RpcConfig;
 use causeway_node::rpc::portless::Portless;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::lab;
+use crate::answers;
 use crate::keys;
 use crate::txs::{Draft, Form};
 
@@ -38,80 +39,7 @@ pub(super) fn request(bytes: &[u8]) {
     let answer = lab::lab().runtime.block_on(server.answer(bytes.to_vec()));
     let answer = answer.expect("a request is always answered");
     assert!(answer.len() <= 2 * MOST as usize, "{} bytes of answer", answer.len());
-    let Ok(asked) = serde_json::from_slice::<Value>(bytes) else {
-        // What the server does not read it does not check: it may be silent about a bad text where
-        // it needs none of it, as behind the id of a notification, or answer each part of a batch.
-        if !answer.is_empty() {
-            match parsed(&answer) {
-                Value::Array(answers) => answers.iter().for_each(|answer| one(answer, None)),
-                answer => one(&answer, None),
-            }
-        }
-        return;
-    };
-    match asked {
-        Value::Object(call) => {
-            if answer.is_empty() {
-                assert!(!call.get("id").is_some_and(is_id), "no answer to a call");
-            } else {
-                one(&parsed(&answer), Some(&call));
-            }
-        }
-        Value::Array(calls) => batch(&answer, &calls),
-        _ => one(&parsed(&answer), None),
-    }
-}
-
-fn parsed(answer: &[u8]) -> Value {
-    serde_json::from_slice(answer).unwrap_or_else(|error| {
-        panic!("an answer that is no JSON ({error}): {}", String::from_utf8_lossy(answer))
-    })
-}
-
-fn batch(answer: &[u8], calls: &[Value]) {
-    // Of notifications alone.
-    if answer.is_empty() {
-        let silent = |call: &Value| call.is_object() && !call.get("id").is_some_and(is_id);
-        return assert!(calls.iter().all(silent), "no answer to a batch");
-    }
-    match parsed(answer) {
-        Value::Array(answers) => {
-            assert!(answers.len() <= calls.len(), "more answers than calls");
-            answers.iter().for_each(|answer| one(answer, None));
-            for answer in &answers {
-                let known = |call: &Value| call.get("id") == answer.get("id");
-                let null = answer["id"].is_null();
-                assert!(null || calls.iter().any(known), "an id nobody gave: {answer}");
-            }
-        }
-        // Refused whole: empty, or too large.
-        other => one(&other, None),
-    }
-}
-
-/// An answer by the JSON-RPC 2.0 specification, section 5; of a call that has an id, with that id.
-fn one(answer: &Value, call: Option<&Map<String, Value>>) {
-    assert_eq!(answer["jsonrpc"], "2.0", "{answer}");
-    let id = answer.get("id").unwrap_or_else(|| panic!("no id: {answer}"));
-    assert!(id.is_null() || id.is_u64() || id.is_string(), "{answer}");
-    match (answer.get("result"), answer.get("error")) {
-        (Some(_), None) => {}
-        (None, Some(error)) => {
-            assert!(error["code"].is_i64() && error["message"].is_string(), "{answer}");
-            // Our own failure. Nothing that a client sends may be one.
-            assert_ne!(error["code"], -32603, "{answer}");
-        }
-        _ => panic!("neither result nor error, or both: {answer}"),
-    }
-    let Some(asked) = call.and_then(|call| call.get("id")) else { return };
-    // A request that is none has no id that counts, as one with the same field twice.
-    let none = matches!(answer["error"]["code"].as_i64(), Some(-32600 | -32700));
-    assert!(id == asked || id.is_null() && (none || !is_id(asked)), "{answer}");
-}
-
-/// What the server takes for an id. A call with any other is a notification to it.
-fn is_id(id: &Value) -> bool {
-    id.is_u64() || id.is_string() || id.is_null()
+    answers::check(bytes, &answer);
 }
 
 fn call(method: &str, params: Value) -> Value {

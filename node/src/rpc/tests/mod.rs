@@ -1,5 +1,6 @@
 //! Tests of the RPC over real sockets.
 
+mod admin;
 mod errors;
 pub(crate) mod fake;
 mod fake_vm;
