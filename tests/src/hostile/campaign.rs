@@ -66,12 +66,12 @@ pub async fn campaign(numbers: std::ops::Range<u64>) -> eyre::Result<Figures> {
     let stop = CancellationToken::new();
     let honest = tokio::spawn(honest(url.clone(), stop.clone()));
     let watched = tokio::spawn(watch(live.node().blocks(), stop.clone()));
-    let slow: Vec<_> = (0..SLOW)
-        .map(|_| tokio::spawn(slow(live.running.addr(), stop.clone())))
-        .collect();
+    let slow: Vec<_> =
+        (0..SLOW).map(|_| tokio::spawn(slow(live.running.addr(), stop.clone()))).collect();
 
     let counted = [Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0))];
-    let (next, failed) = (Arc::new(AtomicU64::new(numbers.start)), Arc::new(AtomicBool::new(false)));
+    let (next, failed) =
+        (Arc::new(AtomicU64::new(numbers.start)), Arc::new(AtomicBool::new(false)));
     let mut callers = JoinSet::new();
     for _ in 0..CALLERS {
         let (generator, url, next) = (generator.clone(), url.clone(), next.clone());
@@ -131,7 +131,7 @@ async fn settle(live: &Live) -> eyre::Result<Known> {
         to: TxKind::Create,
         value: U256::ZERO,
         gas_limit: 500_000,
-        input: Asm::new().deploy(&log),
+        input: Asm::new().deploy(&log).into(),
         ..transfer(1)
     };
     for draft in [transfer(0), create, transfer(2)] {
@@ -182,7 +182,9 @@ async fn honest(url: String, stop: CancellationToken) -> eyre::Result<Vec<Durati
         ("eth_chainId", json!([])),
     ]
     .into_iter()
-    .map(|(method, params)| json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params }))
+    .map(
+        |(method, params)| json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params }),
+    )
     .collect();
     let mut took = Vec::new();
     for request in asked.iter().cycle() {
@@ -236,7 +238,8 @@ async fn slow(addr: std::net::SocketAddr, stop: CancellationToken) -> eyre::Resu
             let write = stream.write_all(request.as_bytes());
             let written = tokio::time::timeout(Duration::from_millis(500), write).await;
             let mut byte = [0];
-            let read = tokio::time::timeout(Duration::from_millis(100), stream.read(&mut byte)).await;
+            let read =
+                tokio::time::timeout(Duration::from_millis(100), stream.read(&mut byte)).await;
             if stop.is_cancelled() || matches!(written, Ok(Err(_))) || matches!(read, Ok(Err(_))) {
                 break;
             }

@@ -15,8 +15,19 @@ use values::{fitting, nested, odd};
 
 /// Ids that are none, or hardly.
 const IDS: &[&str] = &[
-    "null", "true", "-1", "1.5", "1e400", "18446744073709551615", "18446744073709551616", "[]", "{}",
-    "\"\"", "\"\\u0000\"", "\"\\ud800\"", "[1]",
+    "null",
+    "true",
+    "-1",
+    "1.5",
+    "1e400",
+    "18446744073709551615",
+    "18446744073709551616",
+    "[]",
+    "{}",
+    "\"\"",
+    "\"\\u0000\"",
+    "\"\\ud800\"",
+    "[1]",
 ];
 
 /// A method as the document tells it.
@@ -56,8 +67,10 @@ impl Generator {
             84..88 => {
                 let deep = nested(rng, 2_000);
                 let name = &rng.pick(&self.shapes).name;
-                format!("{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"{name}\",\"params\":[{deep}]}}")
-                    .into_bytes()
+                format!(
+                    "{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"{name}\",\"params\":[{deep}]}}"
+                )
+                .into_bytes()
             }
             88..94 => {
                 // The connection says how long the body is, so that the rest does not come.
@@ -111,12 +124,16 @@ impl Generator {
         };
         match rng.below(40) {
             0 => format!("{{\"id\":{id},\"method\":\"{name}\",\"params\":{params}}}"),
-            1 => format!("{{\"jsonrpc\":\"1.0\",\"id\":{id},\"method\":\"{name}\",\"params\":{params}}}"),
+            1 => format!(
+                "{{\"jsonrpc\":\"1.0\",\"id\":{id},\"method\":\"{name}\",\"params\":{params}}}"
+            ),
             2 => format!("{{\"jsonrpc\":\"2.0\",\"method\":\"{name}\",\"params\":{params}}}"),
             3 => format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":{params}}}"),
             4 => format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"id\":2,\"method\":\"{name}\"}}"),
             5 => format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":\"{name}\"}}"),
-            _ => format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":\"{name}\",\"params\":{params}}}"),
+            _ => format!(
+                "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":\"{name}\",\"params\":{params}}}"
+            ),
         }
     }
 

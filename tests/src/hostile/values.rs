@@ -77,16 +77,53 @@ const COSTLY: &[&str] = &[
 ];
 
 const KEYS: &[&str] = &[
-    "from", "to", "gas", "gasPrice", "maxFeePerGas", "maxPriorityFeePerGas", "value", "nonce", "input",
-    "data", "accessList", "authorizationList", "chainId", "type", "blobVersionedHashes", "fromBlock",
-    "toBlock", "blockHash", "blockNumber", "requireCanonical", "address", "topics", "tracer",
-    "tracerConfig", "timeout", "blockStateCalls", "validation", "traceTransfers", "calls", "balance",
-    "code", "state", "stateDiff", "movePrecompileToAddress", "fromAddress", "toAddress", "after", "count",
-    "number", "time", "gasLimit", "baseFeePerGas", "x",
+    "from",
+    "to",
+    "gas",
+    "gasPrice",
+    "maxFeePerGas",
+    "maxPriorityFeePerGas",
+    "value",
+    "nonce",
+    "input",
+    "data",
+    "accessList",
+    "authorizationList",
+    "chainId",
+    "type",
+    "blobVersionedHashes",
+    "fromBlock",
+    "toBlock",
+    "blockHash",
+    "blockNumber",
+    "requireCanonical",
+    "address",
+    "topics",
+    "tracer",
+    "tracerConfig",
+    "timeout",
+    "blockStateCalls",
+    "validation",
+    "traceTransfers",
+    "calls",
+    "balance",
+    "code",
+    "state",
+    "stateDiff",
+    "movePrecompileToAddress",
+    "fromAddress",
+    "toAddress",
+    "after",
+    "count",
+    "number",
+    "time",
+    "gasLimit",
+    "baseFeePerGas",
+    "x",
 ];
 
 /// One of them, as a text of JSON.
-pub fn odd(rng: &mut Rng) -> String {
+pub(super) fn odd(rng: &mut Rng) -> String {
     match rng.below(12) {
         0 => {
             // Long hex, and rarely very long.
@@ -103,7 +140,7 @@ pub fn odd(rng: &mut Rng) -> String {
 }
 
 /// Brackets, deeper or less deep than any parser goes.
-pub fn nested(rng: &mut Rng, most: u64) -> String {
+pub(super) fn nested(rng: &mut Rng, most: u64) -> String {
     let depth = 1 + rng.below(most) as usize;
     match rng.below(3) {
         0 => format!("{}{}", "[".repeat(depth), "]".repeat(depth)),
@@ -128,7 +165,7 @@ fn quoted(text: impl std::fmt::Display) -> String {
 }
 
 /// A value that a schema of the document allows, by the schema's name: in brackets for a list of it.
-pub fn fitting(rng: &mut Rng, known: &Known, schema: &str) -> String {
+pub(super) fn fitting(rng: &mut Rng, known: &Known, schema: &str) -> String {
     if let Some(inner) = schema.strip_prefix('[') {
         let inner = inner.trim_end_matches(']');
         let items: Vec<_> = (0..rng.below(4)).map(|_| fitting(rng, known, inner)).collect();
@@ -149,7 +186,9 @@ pub fn fitting(rng: &mut Rng, known: &Known, schema: &str) -> String {
         "Hash" => hash(rng, known),
         "Number" => rng.below(known.latest + 2).to_string(),
         "Quantity" => quoted(format!("{:#x}", rng.below(300))),
-        "String" => quoted(rng.pick(&["newHeads", "logs", "trace", "stateDiff", "vmTrace", "0x1", "x"])),
+        "String" => {
+            quoted(rng.pick(&["newHeads", "logs", "trace", "stateDiff", "vmTrace", "0x1", "x"]))
+        }
         // "Any" and "Object": what the methods with such parameters take.
         _ => match rng.below(6) {
             0 => call(rng, known),
@@ -266,7 +305,9 @@ fn tracer(rng: &mut Rng) -> String {
     let timeout = rng.pick(&["1ns", "100ms", "10000h", "x", ""]);
     match rng.below(3) {
         0 => format!("{{\"tracer\":\"{name}\",\"timeout\":\"{timeout}\"}}"),
-        1 => format!("{{\"tracer\":\"{name}\",\"tracerConfig\":{{\"diffMode\":true,\"withLog\":true}}}}"),
+        1 => format!(
+            "{{\"tracer\":\"{name}\",\"tracerConfig\":{{\"diffMode\":true,\"withLog\":true}}}}"
+        ),
         _ => "{\"enableMemory\":true,\"enableReturnData\":true}".to_owned(),
     }
 }

@@ -316,7 +316,8 @@ async fn methods_that_are_not_there() {
 
 #[test]
 fn unknown_namespaces_are_refused() {
-    let error = crate::rpc::namespaces(crate::rpc::MODULES, &["eht".into()]).unwrap_err().to_string();
+    let error =
+        crate::rpc::namespaces(crate::rpc::MODULES, &["eht".into()]).unwrap_err().to_string();
     assert!(error.contains("\"eht\"") && error.contains("\"eth\""), "{error}");
 }
 
