@@ -1,19 +1,28 @@
 //! From the body of a request to its answer: what lies below the layers of dispatch, without a
 //! server around it.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::future::ready;
 
 use futures::future::Either;
-use jsonrpsee::core::server::helpers::prepare_error;
 use jsonrpsee::server::middleware::rpc::{
     Batch, BatchEntry, BatchEntryErr, Notification, Request, RpcServiceT,
 };
-use jsonrpsee::types::error::reject_too_big_batch_request;
+use jsonrpsee::types::error::{
+    INVALID_REQUEST_CODE, METHOD_NOT_FOUND_CODE, reject_too_big_batch_request,
+};
 use jsonrpsee::types::{ErrorCode, ErrorObject, Id, InvalidRequest, Params};
 use jsonrpsee::{
     BatchResponseBuilder, ConnectionId, Extensions, MethodCallback, MethodResponse, Methods,
 };
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
+
+/// What is said to a subscription where there is no connection to notify; geth begins so.
+const SUBSCRIPTION: &str = "notifications not supported: subscribe over WebSocket";
+/// What is said to a request whose id is none, or stands twice.
+const ID: &str = "invalid request: an id is a text, a whole number from 0 to 2^64 - 1, or null";
 
 /// A layer of dispatch, or all of them.
 pub(crate) trait Dispatch:
@@ -77,11 +86,11 @@ impl RpcServiceT for Calls {
                 return Either::Left(answer);
             }
             Some(MethodCallback::Subscription(_) | MethodCallback::Unsubscription(_)) => {
-                ErrorCode::InternalError
+                ErrorObject::owned(METHOD_NOT_FOUND_CODE, SUBSCRIPTION, None::<()>)
             }
-            None => ErrorCode::MethodNotFound,
+            None => ErrorCode::MethodNotFound.into(),
         };
-        Either::Right(ready(MethodResponse::error(id, ErrorObject::from(refused))))
+        Either::Right(ready(MethodResponse::error(id, refused)))
     }
 
     fn batch<'a>(&self, batch: Batch<'a>) -> impl Future<Output = Self::BatchResponse> + Send + 'a {
@@ -162,14 +171,25 @@ pub(crate) async fn answer(
     if body.first() == Some(&b'[') {
         return batch(dispatch, body, most_calls).await;
     }
+    // Most are calls; what else they are is found out slowly.
     if let Ok(request) = serde_json::from_slice(body) {
         return dispatch.call(request).await;
     }
-    if let Ok(notification) = serde_json::from_slice::<Notification<'_>>(body) {
-        return dispatch.notification(notification).await;
+    let Some(text) = std::str::from_utf8(body).ok().filter(|text| is_json(text)) else {
+        return MethodResponse::error(Id::Null, ErrorCode::ParseError);
+    };
+    match entry(text) {
+        Ok(BatchEntry::Call(request)) => dispatch.call(request).await,
+        Ok(BatchEntry::Notification(notification)) => dispatch.notification(notification).await,
+        Err(refused) => {
+            let (error, id) = refused.into_parts();
+            MethodResponse::error(id, error)
+        }
     }
-    let (id, code) = prepare_error(body);
-    MethodResponse::error(id, ErrorObject::from(code))
+}
+
+fn is_json(text: &str) -> bool {
+    serde_json::from_str::<IgnoredAny>(text).is_ok()
 }
 
 async fn batch(dispatch: &impl Dispatch, body: &[u8], most_calls: usize) -> MethodResponse {
@@ -196,9 +216,16 @@ fn entry(text: &str) -> Entry<'_> {
     if let Ok(request) = serde_json::from_str(text) {
         return Ok(BatchEntry::Call(request));
     }
-    if let Ok(notification) = serde_json::from_str(text) {
+    let id = serde_json::from_str(text).map(|InvalidRequest { id }| id);
+    let named = serde_json::from_str::<HashMap<Cow<'_, str>, IgnoredAny>>(text);
+    let has_id = named.is_ok_and(|fields| fields.contains_key("id"));
+    if !has_id && let Ok(notification) = serde_json::from_str(text) {
         return Ok(BatchEntry::Notification(notification));
     }
-    let id = serde_json::from_str(text).map_or(Id::Null, |InvalidRequest { id }| id);
-    Err(BatchEntryErr::new(id, ErrorCode::InvalidRequest.into()))
+    let error = match (&id, has_id) {
+        // Not taken for a notification: who gave one waits for an answer.
+        (Err(_), true) => ErrorObject::owned(INVALID_REQUEST_CODE, ID, None::<()>),
+        _ => ErrorCode::InvalidRequest.into(),
+    };
+    Err(BatchEntryErr::new(id.unwrap_or(Id::Null), error))
 }

@@ -52,15 +52,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use eyre::{WrapErr, bail};
-use http_body::Body;
 use jsonrpsee::Methods;
 use jsonrpsee::core::RegisterMethodError;
 use jsonrpsee::server::middleware::http::HostFilterLayer;
 use jsonrpsee::server::middleware::rpc::RpcServiceBuilder;
 use jsonrpsee::server::{
-    BatchRequestConfig, ConnectionGuard, HttpBody, HttpResponse, PingConfig,
-    RandomStringIdProvider, ServerBuilder, ServerConfig, ServerHandle,
-    serve_with_graceful_shutdown, stop_channel,
+    BatchRequestConfig, ConnectionGuard, HttpResponse, PingConfig, RandomStringIdProvider,
+    ServerBuilder, ServerConfig, ServerHandle, serve_with_graceful_shutdown, stop_channel,
 };
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -75,7 +73,7 @@ use batch::BatchLayer;
 use calls::{Calls, Dispatch};
 pub(crate) use error::revert_reason;
 use health::HealthLayer;
-use http::{AdmissionLayer, Full, Port};
+use http::{AdmissionLayer, Full, Port, PostLayer};
 use names::NamesLayer;
 use origin::OriginLayer;
 use table::{Api, Table};
@@ -261,7 +259,7 @@ fn port(
         .layer(origins)
         .layer(AdmissionLayer(guard.clone()))
         .layer(HealthLayer(health))
-        .map_response(silence as fn(HttpResponse) -> HttpResponse);
+        .layer(PostLayer { dispatch: dispatch.clone(), most_body, most_calls });
     let (stop_handle, handle) = stop_channel();
     let builder = ServerBuilder::with_config(server_config)
         .set_rpc_middleware(layers)
@@ -350,18 +348,6 @@ fn namespaces(
     }
     let by_default = |name: &str| wanted.is_empty() && !NAMED.contains(&name);
     Ok(all.into_iter().partition(|name| by_default(name) || wanted.iter().any(|w| w == name)))
-}
-
-/// Nobody may answer a notification (JSON-RPC 2.0, section 4.1), but the server writes `null`. No
-/// answer to a call is so short.
-fn silence(response: HttpResponse) -> HttpResponse {
-    let acknowledged = response.status().is_success();
-    if acknowledged && response.body().size_hint().exact() == Some("null".len() as u64) {
-        let (mut parts, _) = response.into_parts();
-        parts.headers.remove("content-length");
-        return HttpResponse::from_parts(parts, HttpBody::empty());
-    }
-    response
 }
 
 fn server_config(config: &RpcConfig, connections: u32) -> ServerConfig {

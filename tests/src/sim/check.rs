@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use alloy_consensus::Transaction;
 use alloy_primitives::{Address, B256, Bytes};
+use causeway_chainspec::l1;
 use causeway_chainspec::{Block, BlockId, ChainSpec, Claim, DaRef, SealTuple, Tx};
 use causeway_consensus::derive::Cursor;
 use causeway_consensus::lane;
@@ -281,6 +282,7 @@ impl Checker {
     }
 
     /// The lane by a model of its own: every entry that fits, unless those before it fill a window.
+    /// One of type 0x7E does not: the layer has no messages.
     async fn lane_of(&self, da: &MemoryDa, to: u64) -> eyre::Result<Vec<(DaRef, Bytes)>> {
         let clocks = &self.spec.sequencer;
         let (mut free_ms, mut time_ms, mut lane) = (0u64, 0, Vec::new());
@@ -288,7 +290,8 @@ impl Checker {
             let block = da.read(height).await?;
             time_ms = block.time_ms.max(time_ms);
             for bytes in block.forced {
-                let fits = bytes.len() as u64 <= self.spec.gas.limit_bytes;
+                let fits = bytes.len() as u64 <= self.spec.gas.limit_bytes
+                    && bytes.first() != Some(&l1::MESSAGE_TYPE);
                 if fits && free_ms.saturating_sub(time_ms) <= clocks.window_ms {
                     let cost = lane::cost(&self.spec, &bytes);
                     free_ms = free_ms.max(time_ms) + cost.div_ceil(clocks.lane_rate);

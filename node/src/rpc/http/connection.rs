@@ -13,7 +13,8 @@ use tokio::time::timeout;
 use tokio_util::sync::WaitForCancellationFuture;
 
 use super::Port;
-use super::head::{self, Start};
+use super::gzip;
+use super::head::{self, Head, Start};
 use super::replay::Replay;
 use crate::rpc::calls::{self, Dispatch};
 
@@ -25,6 +26,8 @@ const ROOM: usize = 4 << 10;
 const KEPT: usize = 64 << 10;
 /// A body begins within this many bytes of white space.
 const INDENT: usize = 128;
+/// Headers of an answer in gzip.
+const PACKED: &str = "content-encoding: gzip\r\nvary: accept-encoding\r\n";
 /// The last second of the year 9999, after which HTTP has no dates.
 const LAST_SECOND: u64 = 253_402_300_799;
 
@@ -38,12 +41,14 @@ enum Next {
     End,
 }
 
-/// A plain request: lengths of its parts in bytes, and whether the connection ends with it.
+/// A plain request: lengths of its parts in bytes, whether the connection ends with it, and whether
+/// its answer may be in gzip.
 #[derive(Clone, Copy)]
 struct Request {
     head: usize,
     body: usize,
     close: bool,
+    gzip: bool,
 }
 
 /// A connection that is served.
@@ -103,7 +108,8 @@ where
         loop {
             match head::read(&self.input, self.port.most_body) {
                 Start::Plain(head) => {
-                    let request = Request { head: head.bytes, body: head.body, close: head.close };
+                    let Head { bytes, body, close, gzip, .. } = head;
+                    let request = Request { head: bytes, body, close, gzip };
                     if self.known.as_ref().is_some_and(|(host, _)| host == head.host) {
                         return Next::Plain(request);
                     }
@@ -156,22 +162,26 @@ where
             self.input = bytes;
         }
         let close = request.close || self.port.stop.is_cancelled();
-        self.write(answer, close);
+        self.write(answer, close, request.gzip).await;
         Next::Plain(Request { close, ..request })
     }
 
-    fn write(&mut self, answer: MethodResponse, close: bool) {
+    async fn write(&mut self, answer: MethodResponse, close: bool, gzip: bool) {
         // Nobody may answer a notification (JSON-RPC 2.0, section 4.1).
-        let body = if answer.is_notification() { "" } else { answer.as_ref() };
+        let (body, packed) = match answer.is_notification() {
+            true => (Vec::new(), false),
+            false => gzip::deflate(answer, gzip).await,
+        };
         let out = &mut self.output;
         if let Some((_, opening)) = &self.known {
             out.extend_from_slice(opening);
         }
         let end = if close { "\r\nconnection: close\r\n\r\n" } else { "\r\n\r\n" };
         let date = self.date.text(self.port.backend.now_ms());
-        write!(out, "content-length: {}\r\ndate: {date}{end}", body.len())
+        let packed = if packed { PACKED } else { "" };
+        write!(out, "content-length: {}\r\n{packed}date: {date}{end}", body.len())
             .expect("a vector takes all bytes");
-        out.extend_from_slice(body.as_bytes());
+        out.extend_from_slice(&body);
     }
 
     /// Leaves what was not answered, and all that follows, to the whole server.

@@ -1,6 +1,8 @@
 //! The head of a plain request: what is common is read here, and all else is left to the whole
 //! server.
 
+use super::gzip;
+
 /// Most headers of a plain request.
 const MOST_HEADERS: usize = 32;
 /// Most bytes of the head of a plain request.
@@ -29,6 +31,8 @@ pub(super) struct Head<'a> {
     pub(super) host: &'a [u8],
     /// True if the connection ends with the answer.
     pub(super) close: bool,
+    /// True if the answer may be in gzip.
+    pub(super) gzip: bool,
 }
 
 /// Reads a head; `most_body` is the longest body of a plain request.
@@ -57,7 +61,7 @@ fn plain<'a>(
     if !post || !request.path.is_some_and(is_path) {
         return None;
     }
-    let (mut host, mut body, mut json, mut close) = (None, None, false, false);
+    let (mut host, mut body, mut json, mut close, mut gzip) = (None, None, false, false, false);
     for header in request.headers.iter() {
         let is = |name: &str| header.name.eq_ignore_ascii_case(name);
         // The second of a kind is for others to judge.
@@ -74,12 +78,19 @@ fn plain<'a>(
             let keep = header.value.eq_ignore_ascii_case(b"keep-alive");
             close = !keep && !close && header.value.eq_ignore_ascii_case(b"close");
             (keep || close).then_some(())?;
-        } else if is("transfer-encoding") || is("upgrade") || is("expect") || is("origin") {
+        } else if is("accept-encoding") {
+            gzip |= gzip::is_taken(header.value);
+        } else if is("content-encoding")
+            || is("transfer-encoding")
+            || is("upgrade")
+            || is("expect")
+            || is("origin")
+        {
             return None;
         }
     }
     let body = body.filter(|body| json && (1..=most_body).contains(body))?;
-    Some(Head { bytes, body, host: host?, close })
+    Some(Head { bytes, body, host: host?, close, gzip })
 }
 
 /// A length of up to nine digits.
@@ -109,14 +120,15 @@ mod tests {
 
     #[test]
     fn plain_heads() {
-        for (more, close) in [
-            ("", false),
-            ("Connection: keep-alive\r\n", false),
-            ("connection: Close\r\n", true),
-            ("User-Agent: x\r\nAccept: */*\r\nAuthorization: Bearer y\r\n", false),
+        for (more, close, gzip) in [
+            ("", false, false),
+            ("Connection: keep-alive\r\n", false, false),
+            ("connection: Close\r\n", true, false),
+            ("User-Agent: x\r\nAccept: */*\r\nAuthorization: Bearer y\r\n", false, false),
+            ("Accept-Encoding: gzip, br\r\n", false, true),
         ] {
             let head = post(&format!("{JSON}{more}"));
-            let plain = Head { bytes: head.len(), body: 12, host: b"a", close };
+            let plain = Head { bytes: head.len(), body: 12, host: b"a", close, gzip };
             assert_eq!(read(format!("{head}{{").as_bytes(), 12), Start::Plain(plain), "{more}");
             // Each part of it is a part.
             for cut in 0..head.len() {

@@ -3,13 +3,15 @@
 //! A connection begins here. As long as its requests are plain (see [`head`]), they are read,
 //! dispatched and answered with one read and one write each. At the first that is anything else
 //! (WebSocket, HTTP/2, `GET /health`, preflights, pages of other origins, hosts that are not let
-//! in, chunks, what is malformed or too large) the connection goes to the whole server, which
+//! in, chunks, compressed bodies, what is malformed or too large) the connection goes to the whole server, which
 //! sees all bytes from the start of that request. So nothing is refused here, and what is answered
 //! has the headers that the whole server would give.
 
 mod admission;
 mod connection;
+mod gzip;
 mod head;
+mod post;
 mod replay;
 
 use std::io;
@@ -25,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(super) use admission::AdmissionLayer;
 use connection::Connection;
+pub(super) use post::PostLayer;
 
 use super::backend::Backend;
 use super::calls::Dispatch;

@@ -201,6 +201,61 @@ async fn answers_are_those_of_the_whole_server() {
     }
 }
 
+/// What a client in gzip gets, sent by the plain way or another.
+async fn packed(addr: std::net::SocketAddr, headers: &str, body: &[u8]) -> (String, Vec<u8>) {
+    let mut stream = TcpStream::connect(addr).await.unwrap();
+    let head = format!(
+        "POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(body).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    let end = answer.windows(4).position(|at| at == b"\r\n\r\n").unwrap() + 4;
+    (String::from_utf8(answer[..end].to_vec()).unwrap(), answer[end..].to_vec())
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut encoder, bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[tokio::test]
+async fn bodies_may_be_compressed() {
+    let config = RpcConfig { request_bytes: 1 << 20, ..RpcConfig::default() };
+    let world = World::new(config).await;
+    let sent = "Content-Encoding: gzip\r\n";
+    let (head, body) = packed(world.addr, sent, &gzip(CALL.as_bytes())).await;
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    assert_eq!(body, ANSWER.as_bytes());
+    // A bomb, something else, and what is no gzip.
+    let bomb = gzip(&vec![b' '; 2 << 20]);
+    assert!(packed(world.addr, sent, &bomb).await.0.starts_with("HTTP/1.1 413"));
+    assert!(packed(world.addr, sent, CALL.as_bytes()).await.0.starts_with("HTTP/1.1 400"));
+    let (head, _) = packed(world.addr, "Content-Encoding: br\r\n", b"x").await;
+    assert!(head.starts_with("HTTP/1.1 415") && head.contains("accept-encoding: gzip"), "{head}");
+    // A long answer, by both ways; a short one is sent as it is.
+    let long = format!("[{}]", vec![call("eth_getBlockReceipts", json!(["0x1"])); 50].join(","));
+    let plain = packed(world.addr, "", long.as_bytes()).await.1;
+    assert!(plain.len() > 64 << 10, "{}", plain.len());
+    for other in ["", "Origin: https://app.example\r\n"] {
+        let headers = format!("Accept-Encoding: gzip, br\r\n{other}");
+        let (head, body) = packed(world.addr, &headers, long.as_bytes()).await;
+        assert!(head.contains("content-encoding: gzip\r\n"), "{head}");
+        assert!(head.contains("accept-encoding"), "a cache must know: {head}");
+        let mut inflated = Vec::new();
+        let mut decoder = flate2::read::GzDecoder::new(body.as_slice());
+        std::io::Read::read_to_end(&mut decoder, &mut inflated).unwrap();
+        assert!(inflated == plain, "another answer");
+        let (head, body) = packed(world.addr, &headers, CALL.as_bytes()).await;
+        assert!(!head.contains("content-encoding"), "{head}");
+        assert_eq!(body, ANSWER.as_bytes());
+    }
+}
+
 /// Bytes that come until the connection ends or is silent.
 async fn read(stream: &mut TcpStream) -> String {
     let mut answer = Vec::new();

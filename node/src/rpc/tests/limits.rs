@@ -53,7 +53,11 @@ async fn malformed_bodies_are_answered() {
     for (body, code) in [
         ("{", -32700),
         ("\u{0}", -32700),
-        (r#"{"jsonrpc":"2.0"}"#, -32700),
+        (r#"{"jsonrpc":"2.0"}"#, -32600),
+        ("{}", -32600),
+        ("null", -32600),
+        ("1", -32600),
+        (r#"{"jsonrpc":"2.0","id":1,"method":"eth_chainId"} x"#, -32700),
         (r#"{"jsonrpc":"1.0","id":1,"method":"eth_chainId"}"#, -32600),
         (deep.as_str(), -32700),
     ] {
@@ -64,6 +68,31 @@ async fn malformed_bodies_are_answered() {
     let (_, _, answer) = world.http("POST", "/", &[], &nested).await;
     assert!(answer.contains("error"), "{answer:.200}");
     assert_eq!(world.call("eth_blockNumber", json!([])).await, "0x3");
+}
+
+#[tokio::test]
+async fn who_gives_an_id_is_answered() {
+    let world = World::new(RpcConfig::default()).await;
+    let call = |id: &str| format!(r#"{{"jsonrpc":"2.0",{id},"method":"eth_chainId"}}"#);
+    for id in ["-1", "1.5", "true", "[]", "{}", "18446744073709551616", r#"1,"id":2"#] {
+        let call = call(&format!("\"id\":{id}"));
+        // Alone by the plain way, in a batch, and by the whole server.
+        let page = [("origin", "https://app.example")];
+        for (headers, body) in
+            [(&[][..], call.clone()), (&[][..], format!("[{call}]")), (&page[..], call.clone())]
+        {
+            let (status, _, answer) = world.http("POST", "/", headers, &body).await;
+            assert_eq!(status, 200, "{body}");
+            let answer: Value = serde_json::from_str(&answer).unwrap();
+            let answer = answer.get(0).unwrap_or(&answer);
+            assert_eq!(answer["error"]["code"], -32600, "{body}: {answer}");
+            assert!(answer["id"].is_null(), "{body}: {answer}");
+        }
+    }
+    let silent = call("\"x\":1");
+    for body in [silent.clone(), format!("[{silent}]")] {
+        assert_eq!(world.http("POST", "/", &[], &body).await.2, "", "a notification");
+    }
 }
 
 #[tokio::test]
