@@ -13,3 +13,4 @@ pub mod node;
 pub mod remote;
 pub mod rpc;
 pub mod tasks;
+pub mod version;

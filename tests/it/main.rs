@@ -9,6 +9,7 @@ mod contracts;
 mod crash;
 mod crash_points;
 mod crossing;
+mod dev_accounts;
 mod devnets;
 mod differential;
 mod e2e;

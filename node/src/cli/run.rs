@@ -5,8 +5,9 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use causeway_chainspec::Clock;
-use causeway_chainspec::spec::Lock;
+use alloy_signer_local::PrivateKeySigner;
+use causeway_chainspec::spec::{Kind, Lock};
+use causeway_chainspec::{ChainSpec, Clock};
 use causeway_da::DaError;
 use causeway_da::local::{LocalConfig, LocalDa};
 use clap::Args;
@@ -21,6 +22,7 @@ use crate::config::{
     AdminFile, DEFAULT_CACHE_MIB, DEFAULT_HISTORY, DEFAULT_HTTP, DaServiceFile, NodeFile, Role,
     read_key,
 };
+use crate::devkeys;
 use crate::exit::{CommandResult, Exit, ExitError};
 use crate::logging::{self, LogFormat};
 use crate::metrics;
@@ -92,6 +94,10 @@ pub struct Run {
     /// Most calls of a batch.
     #[arg(long, env = "CAUSEWAY_RPC_BATCH", value_name = "COUNT")]
     rpc_batch: Option<NonZeroU32>,
+    /// Sign for the ten public development accounts when asked by eth_sendTransaction and the like;
+    /// for a spec of kind = "devnet" alone.
+    #[arg(long)]
+    dev_accounts: bool,
     /// Form of log lines.
     #[arg(long, value_enum, default_value_t)]
     log: LogFormat,
@@ -132,7 +138,10 @@ impl Run {
         })?;
         let metrics = self.metrics.or(file.metrics.listen).map(listen_metrics).transpose()?;
         let admin = self.admin(&file.admin)?;
-        let rpc = self.limits(&mut file);
+        let mut rpc = self.limits(&mut file);
+        if self.dev_accounts {
+            rpc.dev_accounts = dev_accounts(&spec)?;
+        }
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let followed = remotes::settings(&spec, &file.da, &file.remotes, &self.datadir)?;
         let mut settings = Settings {
@@ -210,6 +219,17 @@ impl Run {
         rpc.batch = self.rpc_batch.or(rpc.batch);
         rpc.config()
     }
+}
+
+/// The keys of the development accounts, for a chain on which nobody keeps anything with them.
+fn dev_accounts(spec: &ChainSpec) -> Result<Vec<PrivateKeySigner>, ExitError> {
+    if spec.kind != Kind::Devnet {
+        let report = eyre!(
+            "--dev-accounts signs with keys that everybody knows, and this spec is no kind = \"devnet\""
+        );
+        return Err(ExitError::new(Exit::Spec, report));
+    }
+    Ok(devkeys::accounts())
 }
 
 /// A new sequencer keeps no address index, which costs rows of its store for each transaction: full

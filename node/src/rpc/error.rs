@@ -20,6 +20,8 @@ const INTERNAL: i32 = -32603;
 const REVERTED: i32 = 3;
 /// EIP-7966: the transaction was taken, but was in no block in time.
 const NOT_IN_TIME: i32 = 4;
+/// EIP-7966: the transaction was taken, and cannot run yet.
+const NOT_READY: i32 = 5;
 const PRUNED: i32 = 4444;
 const UNAVAILABLE: i32 = -32002;
 const BUSY: i32 = -32005;
@@ -102,6 +104,15 @@ impl RpcError {
             limit.as_millis()
         );
         Self(ErrorObjectOwned::owned(NOT_IN_TIME, message, Some(hash)))
+    }
+
+    /// EIP-7966: it waits for an earlier nonce, which is told.
+    pub(crate) fn not_ready(next: u64, limit: Duration) -> Self {
+        let message = format!(
+            "The transaction was added to the mempool, and {}ms later still waits for nonce {next}",
+            limit.as_millis()
+        );
+        Self(ErrorObjectOwned::owned(NOT_READY, message, Some(format!("{next:#x}"))))
     }
 
     /// A call reverted: its data is always there, "0x" if empty.

@@ -1,6 +1,6 @@
 //! `eth`: the chain and this node, in a word each.
 
-use alloy_primitives::{Address, U64};
+use alloy_primitives::U64;
 use jsonrpsee::core::RegisterMethodError;
 use serde_json::{Value, json};
 
@@ -14,7 +14,6 @@ pub(crate) fn register(table: &mut Table) -> Result<(), RegisterMethodError> {
     table.quick("eth_syncing", |api, _| {
         Ok(api.backend.sync_status().map_or(json!(false), |status| progress(&status)))
     })?;
-    table.quick("eth_accounts", |_, _| Ok(Vec::<Address>::new()))?;
     table.quick("eth_coinbase", |api, _| Ok(api.backend.spec().fees.recipient))?;
     table.quick("eth_mining", |_, _| Ok(false))?;
     table.quick("eth_hashrate", |_, _| Ok(U64::ZERO))?;

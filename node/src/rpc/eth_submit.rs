@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use alloy_consensus::Transaction;
 use alloy_primitives::{B256, Bytes};
 use alloy_rpc_types_eth::Index;
 use causeway_chainspec::crash;
@@ -12,6 +13,7 @@ use tokio::time::timeout;
 
 use super::error::{RpcError, RpcResult};
 use super::eth_blocks::receipt;
+use super::eth_fill::next_nonce;
 use super::json::ReceiptJson;
 use super::table::{Api, Args, Table};
 
@@ -54,6 +56,17 @@ async fn send_sync(api: Arc<Api>, args: Args) -> RpcResult<ReceiptJson> {
     };
     match timeout(limit, included).await {
         Ok(result) => result,
-        Err(_) => Err(RpcError::not_in_time(hash, limit)),
+        Err(_) => Err(late(&api, hash, limit)?),
     }
+}
+
+/// Why a transaction is in no block yet: it waits for an earlier nonce, or only for its turn.
+fn late(api: &Api, hash: B256, limit: Duration) -> RpcResult<RpcError> {
+    if let Some(tx) = api.backend.pending_tx(hash) {
+        let next = next_nonce(api, tx.sender)?;
+        if next < tx.envelope.nonce() {
+            return Ok(RpcError::not_ready(next, limit));
+        }
+    }
+    Ok(RpcError::not_in_time(hash, limit))
 }

@@ -7,6 +7,7 @@ mod batch;
 mod call;
 mod calls;
 mod debug;
+mod dev_accounts;
 mod error;
 mod eth_access_list;
 mod eth_accounts;
@@ -51,6 +52,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
+use alloy_signer_local::PrivateKeySigner;
 use eyre::{WrapErr, bail};
 use jsonrpsee::Methods;
 use jsonrpsee::core::RegisterMethodError;
@@ -66,6 +68,7 @@ use tower::Service;
 use tower::layer::util::{Identity, Stack};
 
 use crate::metrics::RpcMetrics;
+use crate::version;
 pub use backend::{
     Backend, BlockEvent, ChainReader, NodeStatus, PoolContent, SubmitError, SyncStatus, Verified,
 };
@@ -97,6 +100,8 @@ const MODULES: &[(&str, Register)] = &[
     ("eth", eth_access_list::register),
     ("eth", eth_simulate::register),
     ("eth", eth_fill::register),
+    ("eth", dev_accounts::register),
+    ("personal", dev_accounts::register_personal),
     ("eth", eth_logs::register),
     ("eth", eth_filters::register),
     ("eth", eth_submit::register),
@@ -146,6 +151,8 @@ pub struct RpcConfig {
     pub subscriptions: u32,
     /// Most gas of `eth_call` and `eth_estimateGas`.
     pub call_gas: u64,
+    /// Keys of accounts that the node signs for; of devnets alone.
+    pub dev_accounts: Vec<PrivateKeySigner>,
     /// Longest a call or a search is waited for.
     pub call_timeout: Duration,
     /// Longest a whole HTTP request may take, its body included.
@@ -171,7 +178,7 @@ impl Default for RpcConfig {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         Self {
             namespaces: Vec::new(),
-            client_version: concat!("causeway/v", env!("CARGO_PKG_VERSION")).to_owned(),
+            client_version: version::client(),
             origins: Vec::new(),
             hosts: None,
             request_bytes: 2 << 20,
@@ -180,6 +187,7 @@ impl Default for RpcConfig {
             connections: 500,
             subscriptions: 64,
             call_gas: 50_000_000,
+            dev_accounts: Vec::new(),
             call_timeout: Duration::from_secs(5),
             request_timeout: Duration::from_secs(60),
             filters: 1000,

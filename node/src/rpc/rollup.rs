@@ -17,6 +17,7 @@ pub(crate) fn register(table: &mut Table) -> Result<(), RegisterMethodError> {
     table.quick("rollup_health", |api, _| Ok(health::health(&*api.backend)))?;
     table.quick("rollup_version", |api, _| Ok(api.config.client_version.clone()))?;
     table.quick("rollup_modules", |api, _| Ok(modules(api)))?;
+    table.quick("rollup_featureFlags", |api, _| feature_flags(api))?;
     table.waiting("rollup_sendForced", send_forced)
 }
 
@@ -98,6 +99,20 @@ fn chain_spec(api: &Api) -> Value {
         },
         "metalayer": { "enabled": spec.metalayer.enabled, "domain": spec.metalayer.domain },
     })
+}
+
+/// What the chain and this node have.
+fn feature_flags(api: &Api) -> RpcResult<Value> {
+    let (spec, chain) = (api.backend.spec(), api.backend.chain());
+    Ok(json!({
+        "evm": spec.vm == "evm",
+        "parentChain": spec.da.is_parent_chain(),
+        "metalayer": spec.metalayer.enabled,
+        "hubCoin": spec.metalayer.keeps_fees(),
+        "addressIndex": chain.index().is_some(),
+        "archive": chain.oldest_state()? == 0,
+        "devAccounts": !api.config.dev_accounts.is_empty(),
+    }))
 }
 
 /// What the chain is made of, by name.

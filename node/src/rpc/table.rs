@@ -39,6 +39,8 @@ pub(crate) struct Api {
     pub(crate) rendered: Rendered,
     /// One for each worker.
     pub(crate) workers: Arc<Semaphore>,
+    /// Held by who signs and sends for an account of this node.
+    pub(crate) signing: tokio::sync::Mutex<()>,
 }
 
 impl Api {
@@ -56,6 +58,7 @@ impl Api {
             outboxes: Outboxes::default(),
             rendered: Rendered::default(),
             workers,
+            signing: tokio::sync::Mutex::default(),
         }
     }
 

@@ -243,7 +243,11 @@ async fn start_node(
         cache_bytes: world.cache_bytes,
     };
     let listener = listen(SocketAddr::new(world.http.ip(), port))?;
-    let rpc = RpcConfig { origins: vec!["*".into()], ..RpcConfig::default() };
+    let rpc = RpcConfig {
+        origins: vec!["*".into()],
+        dev_accounts: devkeys::accounts(),
+        ..RpcConfig::default()
+    };
     Ok(tasks::start(settings, listener, rpc).await?)
 }
 

@@ -8,7 +8,7 @@ use jsonrpsee::ws_client::{WsClient, WsClientBuilder};
 use serde_json::{Value, json};
 
 use super::fake::FakeState;
-use super::wire::{CONTRACT, TOPIC, World, log, receipt, transfer};
+use super::wire::{CONTRACT, TOPIC, World, alice, log, receipt, transfer};
 use crate::rpc::{BlockEvent, RpcConfig, SyncStatus};
 
 async fn connect(world: &World) -> WsClient {
@@ -137,11 +137,17 @@ async fn a_receipt_in_one_call() {
     assert_eq!(receipt["transactionHash"], json!(tx.hash));
     assert_eq!(receipt["blockHash"], json!(event.block.hash));
     // One that is in no block in time says so, with its hash.
-    let late = transfer(7, 1);
+    let next = world.call("eth_getTransactionCount", json!([alice(), "pending"])).await;
+    let next = u64::from_str_radix(&next.as_str().unwrap()[2..], 16).unwrap();
+    let late = transfer(next, 1);
     let params = json!([late.raw, 1]);
     let answer = world.call("eth_sendRawTransactionSync", params).await;
     assert_eq!(answer["error"]["code"], 4);
     assert_eq!(answer["error"]["data"], json!(late.hash));
+    // And one that waits for another names it.
+    let gap = json!([transfer(next + 10, 1).raw, 1]);
+    let answer = world.call("eth_sendRawTransactionSync", gap).await;
+    assert_eq!(answer["error"]["code"], 5);
 }
 
 #[tokio::test]
