@@ -15,6 +15,7 @@ mod ethereum;
 mod fork_choice;
 mod fuzz;
 mod kill;
+mod l1;
 mod mailbox;
 mod mesh;
 mod metrics;
