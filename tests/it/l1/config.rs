@@ -28,6 +28,11 @@ fn config(deployment: &Deployment) -> &l1::Contract {
     &deployment.system_config
 }
 
+/// The terms with other keys of one kind.
+fn with(posters: bool, keys: &[Address]) -> Terms<'_> {
+    if posters { Terms { posters: keys, ..terms() } } else { Terms { sequencers: keys, ..terms() } }
+}
+
 impl Parent {
     /// Posters and sequencers as the contract has them.
     async fn keys(&self) -> eyre::Result<(Vec<Address>, Vec<Address>)> {
@@ -67,18 +72,13 @@ async fn the_first_keys_are_bounded() -> eyre::Result<()> {
     let many = keys(17);
     let zero = [key(1), Address::ZERO];
     let twice = [key(1), key(2), key(1)];
-    let with = |posters: bool, keys: &'static [Address]| match posters {
-        true => Terms { posters: keys, ..terms() },
-        false => Terms { sequencers: keys, ..terms() },
-    };
     for posters in [true, false] {
-        let terms = |keys: &[Address]| with(posters, keys.to_vec().leak());
-        parent.refuses_terms(&terms(&[]), config, l1::KeysEmpty {}).await?;
+        parent.refuses_terms(&with(posters, &[]), config, l1::KeysEmpty {}).await?;
         let error = l1::TooManyKeys { count: U256::from(17), most: U256::from(16) };
-        parent.refuses_terms(&terms(&many), config, error).await?;
+        parent.refuses_terms(&with(posters, &many), config, error).await?;
         let error = l1::KeyZero { index: U256::from(1) };
-        parent.refuses_terms(&terms(&zero), config, error).await?;
-        parent.refuses_terms(&terms(&twice), config, l1::KeyTwice { key: key(1) }).await?;
+        parent.refuses_terms(&with(posters, &zero), config, error).await?;
+        parent.refuses_terms(&with(posters, &twice), config, l1::KeyTwice { key: key(1) }).await?;
     }
     Ok(())
 }

@@ -5,6 +5,8 @@ mod config;
 mod portal;
 mod senders;
 
+use std::time::Duration;
+
 use alloy_primitives::{Address, B256, Bytes, LogData, U64, U256};
 use alloy_sol_types::{SolCall, SolError};
 use causeway_bridge::l1::{Contract, DEPLOYER, Deployment, Terms};
@@ -15,6 +17,8 @@ use serde_json::{Value, json};
 
 /// Below what a transaction may have on mainnet (EIP-7825).
 const GAS: u64 = 16_000_000;
+/// Longest until a transaction is in a block.
+const PATIENCE: Duration = Duration::from_secs(30);
 const MAX_GAS: u64 = 5_000_000;
 const POSTERS: [Address; 2] = [Address::repeat_byte(0x11), Address::repeat_byte(0x12)];
 const SEQUENCERS: [Address; 1] = [Address::repeat_byte(0x21)];
@@ -84,9 +88,20 @@ impl Parent {
         self.done(&hash).await
     }
 
+    /// Anvil makes the block soon after it took the transaction.
+    async fn receipt(&self, hash: &Value) -> eyre::Result<Value> {
+        loop {
+            let receipt = self.anvil.call("eth_getTransactionReceipt", json!([hash])).await?;
+            if !receipt.is_null() {
+                return Ok(receipt);
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     /// What a transaction did that succeeded.
     async fn done(&self, hash: &Value) -> eyre::Result<Done> {
-        let receipt = self.anvil.call("eth_getTransactionReceipt", json!([hash])).await?;
+        let receipt = tokio::time::timeout(PATIENCE, self.receipt(hash)).await??;
         let status: U64 = serde_json::from_value(receipt["status"].clone())?;
         ensure!(status == U64::from(1), "failed: {receipt}");
         let logs = receipt["logs"].as_array().ok_or_eyre("no logs")?.iter().map(|log| {

@@ -1,8 +1,13 @@
 //! The portal: its bounds from both sides, and its events to the byte.
 
-use alloy_primitives::{Address, Bytes, LogData, U256, b256, bytes};
+use std::time::Duration;
+
+use alloy_primitives::{Address, B256, Bytes, LogData, U256, b256, bytes};
 use alloy_sol_types::{Panic, SolCall, SolEvent};
 use causeway_bridge::l1::{self, Terms, alias};
+use causeway_da::DaBackend;
+use causeway_da::ethereum::EthereumDa;
+use causeway_tests::anvil::CHAIN_ID;
 use eyre::ensure;
 use serde_json::json;
 
@@ -139,7 +144,7 @@ async fn events_are_golden() -> eyre::Result<()> {
     let sender = b256!("000000000000000000000000f39fd6e51aad88f6f4ce6ab8827279cfffb92266");
     let entry = l1::forceTransactionCall { data: bytes!("02c0de") };
     let topics = vec![
-        b256!("7ff7811f15f075ab4d26456717a6829e7d09bbc38880d709a282363e5ffd0d55"),
+        b256!("f7811f15f075ab4d26456717a6829e7d09bbc38880d709a282363e5ffd0d556c"),
         sender,
         word(0),
     ];
@@ -204,5 +209,38 @@ async fn senders_of_entries_are_not_aliased() -> eyre::Result<()> {
     let expected = forced(relay, 0, vec![2; 3].into());
     ensure!(done.logs == [(parent.portal(), expected)], "{:?}", done.logs);
     ensure!(alias(relay) != relay);
+    Ok(())
+}
+
+/// The DA layer calls the contract, and reads what it and others put there.
+#[tokio::test]
+async fn the_da_layer_forces_and_reads_entries() -> eyre::Result<()> {
+    let parent = Parent::start().await?;
+    let (url, key, portal) = (parent.anvil.url(), parent.anvil.key_file()?, parent.portal());
+    let options = toml::from_str(&format!("chain_id = {CHAIN_ID}\nportal = \"{portal}\""))?;
+    let settings = toml::from_str(&format!(
+        "rpc = [{url:?}]\nbeacon = [{url:?}]\ntrust_roots = \"development\"\nkey = {key:?}"
+    ))?;
+    let interval = Duration::from_millis(200);
+    let da = EthereumDa::new(B256::repeat_byte(0xaa), interval, &options, &settings)?;
+    let before = parent.anvil.height().await?;
+    da.force(bytes!("02aa")).await?;
+    let call = force(0x03, MOST);
+    let log = forced(account(2), 1, call.data.clone());
+    parent.emits((account(2), portal), call.clone(), &[log]).await?;
+    da.force(bytes!("02bb")).await?;
+    // Messages are no entries.
+    let call_of_message = message(MAX_GAS, 3);
+    let log = deposited(account(2), &call_of_message);
+    parent.emits((account(2), portal), call_of_message, &[log]).await?;
+    for reserved in [bytes!("7eaa"), bytes!("")] {
+        let error = da.force(reserved).await;
+        ensure!(error.is_err(), "the portal refuses it");
+    }
+    let mut entries = Vec::new();
+    for height in before + 1..=parent.anvil.height().await? {
+        entries.extend(da.read(height).await?.forced);
+    }
+    ensure!(entries == [bytes!("02aa"), call.data, bytes!("02bb")], "{} entries", entries.len());
     Ok(())
 }
