@@ -35,7 +35,7 @@ flamegraph PID SECONDS="15":
 bless:
     CAUSEWAY_BLESS=1 cargo test --workspace vectors
 
-# Compiles the predeploys anew; commit what changes in chainspec/predeploys.
+# Compiles the contracts anew; commit what changes in chainspec/predeploys and bridge/src/l1.
 contracts:
     cd bridge/contracts && npm ci --no-audit --no-fund --ignore-scripts && node build.mjs
 

@@ -1,5 +1,6 @@
-// Compiles the predeploys with the pinned compiler: the same bytes on every machine. Writes
-// chainspec/predeploys; with --check it only says whether what lies there is what comes out.
+// Compiles the contracts with the pinned compiler: the same bytes on every machine. Writes
+// chainspec/predeploys and bridge/src/l1; with --check it only says whether what lies there is what
+// comes out.
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import sha3 from 'js-sha3'
@@ -7,7 +8,8 @@ import solc from 'solc'
 
 const HERE = import.meta.dirname
 const ROOT = join(HERE, '../..')
-const OUT = join(ROOT, 'chainspec/predeploys')
+const PREDEPLOYS = join(ROOT, 'chainspec/predeploys')
+const L1 = join(ROOT, 'bridge/src/l1')
 const SETTINGS = {
   evmVersion: 'prague',
   optimizer: { enabled: true, runs: 200 },
@@ -15,39 +17,48 @@ const SETTINGS = {
   metadata: { bytecodeHash: 'none' },
 }
 
-function sources() {
+const LIMITS = { code: 24_576, init: 49_152 }
+
+/** The files below a folder of src, by the names that the compiler knows them by. */
+function sources(keep) {
   const files = readdirSync(join(HERE, 'src'), { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile() && entry.name.endsWith('.sol'))
     .map((entry) => join(entry.parentPath ?? entry.path, entry.name))
     .sort()
   const name = (file) => relative(HERE, file).replaceAll('\\', '/')
-  return Object.fromEntries(files.map((file) => [name(file), { content: readFileSync(file, 'utf8') }]))
+  const kept = files.filter((file) => keep(name(file)))
+  return Object.fromEntries(kept.map((file) => [name(file), { content: readFileSync(file, 'utf8') }]))
 }
 
-function compile() {
+/** What the files that `keep` names compile to. What is compiled together may change each other's bytes. */
+function compile(keep) {
   const outputs = ['abi', 'evm.bytecode.object', 'evm.deployedBytecode', 'storageLayout']
   const settings = { ...SETTINGS, outputSelection: { '*': { '*': outputs } } }
-  const input = { language: 'Solidity', sources: sources(), settings }
+  const input = { language: 'Solidity', sources: sources(keep), settings }
   const output = JSON.parse(solc.compile(JSON.stringify(input)))
   const messages = (output.errors ?? []).map((error) => error.formattedMessage)
   if (messages.length) throw new Error(messages.join('\n'))
-  return (contract) => output.contracts[`src/${contract}.sol`][contract]
+  return (path) => output.contracts[`src/${path}.sol`][path.split('/').pop()]
 }
 
-/** The files of chainspec/predeploys by name. */
-function build() {
-  const contract = compile()
+function bounded(what, code, most) {
+  if (code.length > most) throw new Error(`${what}: ${code.length} bytes of code, most ${most}`)
+  return code
+}
+
+const bytes = (hex) => Buffer.from(hex, 'hex')
+const hash = (code) => `0x${sha3.keccak256(code)}`
+const text = (facts) => Buffer.from(`${JSON.stringify({ compiler: solc.version(), settings: SETTINGS, ...facts }, null, 2)}\n`)
+
+/** The files of chainspec/predeploys: code as it lies in genesis. */
+function predeploys() {
+  const contract = compile((name) => !name.startsWith('src/l1/'))
   const mailbox = contract('Mailbox')
   const code = mailbox.evm.deployedBytecode
   // A predeploy has no constructor that could fill them in.
   if (Object.keys(code.immutableReferences ?? {}).length) throw new Error('Mailbox.sol: immutables')
-  const runtime = Buffer.from(code.object, 'hex')
-  if (runtime.length > 24_576) throw new Error(`Mailbox.sol: ${runtime.length} bytes of code, most 24576`)
-  const init = Buffer.from(contract('MetaToken').evm.bytecode.object, 'hex')
   const { storage, types } = mailbox.storageLayout
   const facts = {
-    compiler: solc.version(),
-    settings: SETTINGS,
     mailbox: {
       abi: mailbox.abi,
       storage: storage.map(({ label, slot, offset, type }) => ({
@@ -60,23 +71,38 @@ function build() {
     },
     metaToken: {
       abi: contract('MetaToken').abi,
-      initCodeHash: `0x${sha3.keccak256(init)}`,
+      initCodeHash: hash(bytes(contract('MetaToken').evm.bytecode.object)),
     },
   }
-  const text = `${JSON.stringify(facts, null, 2)}\n`
-  return { 'Mailbox.bin': runtime, 'Mailbox.json': Buffer.from(text) }
+  return { 'Mailbox.bin': bounded('Mailbox.sol', bytes(code.object), LIMITS.code), 'Mailbox.json': text(facts) }
+}
+
+/** The files of bridge/src/l1: code that creates the contracts of the parent chain, each compiled alone. */
+function parent() {
+  const files = {}
+  const facts = {}
+  for (const name of ['Portal', 'SystemConfig']) {
+    const contract = compile((file) => file === `src/l1/${name}.sol`)(`l1/${name}`)
+    bounded(`${name}.sol`, bytes(contract.evm.deployedBytecode.object), LIMITS.code)
+    const init = bounded(`${name}.sol`, bytes(contract.evm.bytecode.object), LIMITS.init)
+    files[`${name}.bin`] = init
+    facts[name] = { abi: contract.abi, initCodeHash: hash(init) }
+  }
+  return { ...files, 'contracts.json': text(facts) }
 }
 
 const check = process.argv.includes('--check')
-const files = build()
 const stale = []
-for (const [name, bytes] of Object.entries(files)) {
-  const file = join(OUT, name)
-  if (!check) writeFileSync(file, bytes)
-  else if (!existsSync(file) || !readFileSync(file).equals(bytes)) stale.push(relative(ROOT, file))
+for (const [folder, files] of [[PREDEPLOYS, predeploys()], [L1, parent()]]) {
+  for (const [name, content] of Object.entries(files)) {
+    const file = join(folder, name)
+    if (!check) writeFileSync(file, content)
+    else if (!existsSync(file) || !readFileSync(file).equals(content)) stale.push(relative(ROOT, file))
+    if (name.endsWith('.bin')) console.log(`${relative(ROOT, file)}: ${content.length} bytes of code`)
+  }
 }
 if (stale.length) {
   console.error(`not what bridge/contracts/src compiles to: ${stale.join(', ')}\nrun \`just contracts\` and commit`)
   process.exit(1)
 }
-console.log(`${check ? 'checked' : 'written'}: Mailbox, ${files['Mailbox.bin'].length} bytes of code`)
+console.log(check ? 'checked' : 'written')

@@ -1,5 +1,6 @@
 //! Messages between chains: protocol code that runs inside every block.
 
+pub mod l1;
 pub mod metalayer;
 
 use std::sync::Arc;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_sol_types::{SolCall, SolEvent, SolValue, sol};
+use causeway_bridge::l1;
 use causeway_chainspec::mailbox::{self, Coin, MAILBOX, layout, word_of};
 use causeway_chainspec::{Message, Terms, merkle};
 use causeway_tests::npm;
@@ -92,12 +93,12 @@ fn the_layout_is_the_one_that_the_protocol_shares() -> eyre::Result<()> {
 }
 
 /// `name(types)` of each entry of a kind, with which arguments of an event are indexed.
-fn signatures(facts: &Value, kind: &str) -> BTreeMap<String, Vec<bool>> {
+fn signatures(contract: &Value, kind: &str) -> BTreeMap<String, Vec<bool>> {
     let types = |entry: &Value| -> Vec<String> {
         let inputs = entry["inputs"].as_array();
         inputs.into_iter().flatten().map(kind_of).collect()
     };
-    let entries = facts["mailbox"]["abi"].as_array().into_iter().flatten();
+    let entries = contract["abi"].as_array().into_iter().flatten();
     entries
         .filter(|entry| entry["type"] == kind)
         .map(|entry| {
@@ -119,7 +120,7 @@ fn kind_of(input: &Value) -> String {
 #[test]
 fn functions_and_events_are_those_that_the_protocol_speaks() {
     let facts = facts();
-    let functions = signatures(&facts, "function");
+    let functions = signatures(&facts["mailbox"], "function");
     for signature in [
         mailbox::dispatchCall::SIGNATURE,
         mailbox::dispatchWithCall::SIGNATURE,
@@ -151,7 +152,7 @@ fn functions_and_events_are_those_that_the_protocol_speaks() {
         let bytes = selector.to_be_bytes().to_vec();
         assert!(selectors.contains(&bytes), "no function with selector {selector:08x}");
     }
-    let events = signatures(&facts, "event");
+    let events = signatures(&facts["mailbox"], "event");
     for (signature, indexed) in [
         (mailbox::Dispatch::SIGNATURE, &[true, true, true, false][..]),
         (mailbox::DispatchId::SIGNATURE, &[true]),
@@ -165,6 +166,57 @@ fn functions_and_events_are_those_that_the_protocol_speaks() {
     ] {
         assert_eq!(events.get(signature).map(Vec::as_slice), Some(indexed), "{signature}");
     }
+}
+
+#[test]
+fn the_parents_contracts_speak_what_the_protocol_does() -> eyre::Result<()> {
+    let facts: Value = serde_json::from_str(include_str!("../../bridge/src/l1/contracts.json"))?;
+    let (portal, config) = (&facts["Portal"], &facts["SystemConfig"]);
+    for (contract, code) in [(portal, l1::PORTAL_CODE), (config, l1::SYSTEM_CONFIG_CODE)] {
+        assert_eq!(contract["initCodeHash"], keccak256(code).to_string());
+    }
+    let all = |contract, kind| signatures(contract, kind).into_keys().collect::<Vec<_>>();
+    let functions = [
+        l1::depositTransactionCall::SIGNATURE,
+        l1::forceTransactionCall::SIGNATURE,
+        l1::forcedCall::SIGNATURE,
+        "maxData()",
+        l1::maxGasCall::SIGNATURE,
+        l1::minimumGasLimitCall::SIGNATURE,
+        l1::versionCall::SIGNATURE,
+    ];
+    assert_eq!(all(portal, "function"), functions);
+    let functions = [
+        l1::acceptOwnershipCall::SIGNATURE,
+        "maxKeys()",
+        l1::ownerCall::SIGNATURE,
+        l1::pendingOwnerCall::SIGNATURE,
+        l1::postersCall::SIGNATURE,
+        l1::sequencersCall::SIGNATURE,
+        l1::setPostersCall::SIGNATURE,
+        l1::setSequencersCall::SIGNATURE,
+        l1::transferOwnershipCall::SIGNATURE,
+        l1::versionCall::SIGNATURE,
+    ];
+    assert_eq!(all(config, "function"), functions);
+    let event = |signature: &str, indexed: &[bool]| (signature.to_owned(), indexed.to_vec());
+    let events = [
+        event(l1::ForcedTransaction::SIGNATURE, &[true, true, false]),
+        event(l1::TransactionDeposited::SIGNATURE, &[true, true, true, false]),
+    ];
+    assert_eq!(signatures(portal, "event"), BTreeMap::from(events));
+    let events = [
+        event(l1::ConfigUpdate::SIGNATURE, &[true, true, false]),
+        event(l1::OwnershipTransferStarted::SIGNATURE, &[true, true]),
+        event(l1::OwnershipTransferred::SIGNATURE, &[true, true]),
+    ];
+    assert_eq!(signatures(config, "event"), BTreeMap::from(events));
+    // A portal that took coins would keep them for ever.
+    let abi = |contract: &Value| contract["abi"].as_array().cloned().unwrap_or_default();
+    for entry in [abi(portal), abi(config)].concat() {
+        assert_ne!(entry["stateMutability"], "payable", "{entry}");
+    }
+    Ok(())
 }
 
 /// Hyperlane's contracts by name, as creation code.

@@ -18,6 +18,7 @@ mod fork_choice;
 mod fuzz;
 mod hostile;
 mod kill;
+mod l1;
 mod mailbox;
 mod mesh;
 mod metrics;

@@ -94,11 +94,15 @@ impl Anvil {
 
     /// Calls a method.
     pub async fn call(&self, method: &str, params: Value) -> eyre::Result<Value> {
-        let request = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
-        let mut reply: Value =
-            self.http.post(&self.url).json(&request).send().await?.json().await?;
+        let mut reply = self.reply(method, params).await?;
         ensure!(reply["error"].is_null(), "{method}: {}", reply["error"]);
         Ok(reply["result"].take())
+    }
+
+    /// Calls a method: the whole reply, which may be an error.
+    pub async fn reply(&self, method: &str, params: Value) -> eyre::Result<Value> {
+        let request = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+        Ok(self.http.post(&self.url).json(&request).send().await?.json().await?)
     }
 
     /// Makes a block of what waits.
