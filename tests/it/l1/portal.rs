@@ -222,7 +222,7 @@ async fn the_da_layer_forces_and_reads_entries() -> eyre::Result<()> {
         "rpc = [{url:?}]\nbeacon = [{url:?}]\ntrust_roots = \"development\"\nkey = {key:?}"
     ))?;
     let interval = Duration::from_millis(200);
-    let da = EthereumDa::new(B256::repeat_byte(0xaa), interval, &options, &settings)?;
+    let da = EthereumDa::new((B256::repeat_byte(0xaa), 30_000_000), interval, &options, &settings)?;
     let before = parent.anvil.height().await?;
     da.force(bytes!("02aa")).await?;
     let call = force(0x03, MOST);
