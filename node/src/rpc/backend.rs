@@ -13,8 +13,8 @@ use causeway_chainspec::{
 use causeway_consensus::SequencerStatus;
 use causeway_da::DaError;
 use causeway_execution::ethereum::{Attributes, BuildError, BuiltBlock};
-use causeway_execution::pipeline::{Proof, Replay, Snapshot, Witness};
-use causeway_execution::store::Search;
+use causeway_execution::pipeline::{Proof, Replay, Witness};
+use causeway_execution::store::AddressIndex;
 use causeway_execution::{ExecutionError, Vm};
 use tokio::sync::{broadcast, watch};
 
@@ -248,39 +248,4 @@ pub trait ChainReader: Send + Sync {
     fn witness(&self, number: u64) -> Result<Option<Witness>, ExecutionError>;
     /// The index from addresses to transactions, if this node keeps it.
     fn index(&self) -> Option<&dyn AddressIndex>;
-}
-
-/// Which transactions an account sent or appears in: see [`Snapshot::appearances`].
-pub trait AddressIndex {
-    /// Block numbers and indexes, in the search's order: at least `most` if there are so many, the
-    /// last block whole.
-    fn appearances(
-        &self,
-        address: Address,
-        search: Search,
-        most: usize,
-    ) -> Result<Vec<(u64, usize)>, ExecutionError>;
-    /// Where the transaction is that a sender sent with a nonce.
-    fn sent(&self, sender: Address, nonce: u64) -> Result<Option<(u64, usize)>, ExecutionError>;
-    /// Number of the block in which an account got its code; `None` if it has none.
-    fn created(&self, address: Address) -> Result<Option<u64>, ExecutionError>;
-}
-
-impl AddressIndex for Snapshot {
-    fn appearances(
-        &self,
-        address: Address,
-        search: Search,
-        most: usize,
-    ) -> Result<Vec<(u64, usize)>, ExecutionError> {
-        self.appearances(address, search, most)
-    }
-
-    fn sent(&self, sender: Address, nonce: u64) -> Result<Option<(u64, usize)>, ExecutionError> {
-        self.sent(sender, nonce)
-    }
-
-    fn created(&self, address: Address) -> Result<Option<u64>, ExecutionError> {
-        self.created(address)
-    }
 }

@@ -18,13 +18,13 @@ use causeway_chainspec::{
 use causeway_consensus::SequencerStatus;
 use causeway_da::DaError;
 use causeway_execution::pipeline::{Proof, Replay, Witness};
+use causeway_execution::store::AddressIndex;
 use causeway_execution::{ExecutionError, Pipeline, Vm};
 use parking_lot::Mutex;
 use tokio::sync::{broadcast, watch};
 
 use super::fake_vm::FakeVm;
 use crate::node::recent::Reader;
-use crate::rpc::backend::AddressIndex;
 use crate::rpc::{
     Backend, BlockEvent, ChainReader, NodeStatus, PoolContent, SubmitError, SyncStatus, Verified,
 };
