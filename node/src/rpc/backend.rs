@@ -1,5 +1,6 @@
 //! What the RPC needs from the node: one trait, and the values that cross it.
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use causeway_chainspec::{
     Block, BlockEnv, BlockId, ChainSpec, DaRef, Heads, SkipReason, StateReader, Tx, TxError,
 };
 use causeway_consensus::SequencerStatus;
+use causeway_consensus::mempool::{ByNonce, Content};
 use causeway_da::DaError;
 use causeway_execution::ethereum::{Attributes, BuildError, BuiltBlock};
 use causeway_execution::pipeline::{Proof, Replay, Witness};
@@ -130,6 +132,14 @@ pub struct PoolContent {
     pub pending: Vec<Arc<Tx>>,
     /// Wait for an earlier nonce.
     pub queued: Vec<Arc<Tx>>,
+}
+
+impl From<Content> for PoolContent {
+    fn from(Content { pending, queued }: Content) -> Self {
+        let flat =
+            |by_nonce: ByNonce| by_nonce.into_values().flat_map(BTreeMap::into_values).collect();
+        Self { pending: flat(pending), queued: flat(queued) }
+    }
 }
 
 /// A block that became part of the visible chain, or left it.
