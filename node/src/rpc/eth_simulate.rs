@@ -9,11 +9,11 @@ use alloy_consensus::{Header, SignableTransaction, TxEip1559, Typed2718};
 use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{B256, Bloom, Bytes, Signature, U64, U256};
 use alloy_rpc_types_eth::simulate::{SimBlock, SimulatePayload};
-use alloy_rpc_types_eth::{BlockId as Target, BlockOverrides, TransactionRequest};
+use alloy_rpc_types_eth::{BlockId as Target, BlockOverrides, Log, TransactionRequest};
 use causeway_chainspec::{
     Block, BlockEnv, Receipt, SkipReason, StateDiff, StateReader, Tx, TxEnvelope,
 };
-use causeway_execution::overlay::Patched;
+use causeway_execution::overlay::StateOver;
 use causeway_execution::vm::CallResult;
 use causeway_execution::{Applied, Call, CallOutput, VmError};
 use jsonrpsee::core::RegisterMethodError;
@@ -115,8 +115,8 @@ impl Simulation<'_> {
         self.made += 1;
         let SimBlock { block_overrides, state_overrides, calls } = block;
         self.open(block_overrides.unwrap_or_default())?;
-        let state = self.state();
-        self.diff.merge(&override_state(&state, state_overrides.unwrap_or_default())?);
+        let changes = override_state(&self.state(), state_overrides.unwrap_or_default())?;
+        self.diff.merge(&changes);
         let mut made = Made::default();
         for (at, request) in calls.into_iter().enumerate() {
             if Instant::now() > self.deadline {
@@ -139,8 +139,8 @@ impl Simulation<'_> {
         self.close(made)
     }
 
-    fn state(&self) -> Patched {
-        Patched { diff: self.diff.clone(), below: self.below.clone() }
+    fn state(&self) -> StateOver<'_> {
+        StateOver { diff: &self.diff, below: &*self.below }
     }
 
     /// Sets up the environment of the next block.
@@ -227,10 +227,8 @@ impl Simulation<'_> {
             ethereum: None,
         });
         self.parent = block.clone();
-        let receipts = json::receipts(&block);
-        let calls =
-            outputs.into_iter().zip(receipts).map(|(output, receipt)| shown(output, receipt));
-        Ok((block, calls.collect()))
+        let calls = all_shown(&block, outputs);
+        Ok((block, calls))
     }
 }
 
@@ -281,8 +279,15 @@ fn unsigned(env: &BlockEnv, call: &Call, nonce: u64, tip: u128) -> Tx {
     Tx { hash: alloy_primitives::keccak256(&raw), raw, sender: call.from, envelope }
 }
 
-/// What a call came to.
-fn shown(output: CallOutput, receipt: json::ReceiptJson) -> Value {
+/// What the calls of a block came to.
+fn all_shown(block: &Block, outputs: Vec<CallOutput>) -> Vec<Value> {
+    let mut logs = json::logs(block, false);
+    let mut own = |output: &CallOutput| logs.by_ref().take(output.logs.len()).collect();
+    outputs.into_iter().map(|output| (own(&output), output)).map(shown).collect()
+}
+
+/// What a call came to, with its logs as they stand in its block.
+fn shown((logs, output): (Vec<Log>, CallOutput)) -> Value {
     let success = output.result == CallResult::Success;
     let error = match &output.result {
         CallResult::Success => None,
@@ -294,7 +299,7 @@ fn shown(output: CallOutput, receipt: json::ReceiptJson) -> Value {
     };
     let mut shown = json!({
         "returnData": output.output,
-        "logs": receipt.into_logs(),
+        "logs": logs,
         "gasUsed": U64::from(output.gas_used),
         "status": U64::from(u8::from(success)),
     });
