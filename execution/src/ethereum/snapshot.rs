@@ -77,7 +77,7 @@ impl Snapshot {
         if number == self.latest().number {
             return Ok(Some(Overlay::new(self.view.clone(), vec![])));
         }
-        if number < self.view.oldest_trie() {
+        if number < self.oldest_trie() {
             return Ok(None);
         }
         Ok(self.view.at(number)?.map(|view| Overlay::new(view, vec![])))
@@ -120,6 +120,11 @@ impl Snapshot {
     /// Oldest block whose state can be read.
     pub fn oldest_state(&self) -> Result<u64, ExecutionError> {
         Ok(self.view.oldest_state()?)
+    }
+
+    /// Oldest block whose state can be proved.
+    pub fn oldest_trie(&self) -> u64 {
+        self.view.oldest_trie()
     }
 
     /// A block as it began; `None` for block 0, and if it is not there.

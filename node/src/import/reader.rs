@@ -75,6 +75,10 @@ impl ChainReader for Reader {
         self.snapshot.oldest_state()
     }
 
+    fn oldest_proof(&self) -> Result<u64, ExecutionError> {
+        Ok(self.snapshot.oldest_trie())
+    }
+
     fn replay(&self, number: u64) -> Result<Option<Replay>, ExecutionError> {
         self.snapshot.replay(number)
     }

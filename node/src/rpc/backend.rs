@@ -247,9 +247,7 @@ pub trait ChainReader: Send + Sync {
     /// Oldest block whose state can be read.
     fn oldest_state(&self) -> Result<u64, ExecutionError>;
     /// Oldest block whose state can be proved.
-    fn oldest_proof(&self) -> Result<u64, ExecutionError> {
-        self.oldest_state()
-    }
+    fn oldest_proof(&self) -> Result<u64, ExecutionError>;
     /// A block as it began, to execute its transactions again; `None` for genesis, and if the
     /// state of its parent is pruned.
     fn replay(&self, number: u64) -> Result<Option<Replay>, ExecutionError>;

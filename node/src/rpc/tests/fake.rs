@@ -275,6 +275,9 @@ impl ChainReader for FakeChain {
     fn oldest_state(&self) -> Result<u64, ExecutionError> {
         Ok(self.oldest_state)
     }
+    fn oldest_proof(&self) -> Result<u64, ExecutionError> {
+        Ok(self.oldest_state)
+    }
     fn replay(&self, number: u64) -> Result<Option<Replay>, ExecutionError> {
         let Some(parent) = number.checked_sub(1) else { return Ok(None) };
         let state = self.state(parent)?;
