@@ -1,6 +1,7 @@
 //! From the body of a request to its answer: what lies below the layers of dispatch, without a
 //! server around it.
 
+use std::collections::BTreeMap;
 use std::future::ready;
 
 use futures::future::Either;
@@ -9,11 +10,14 @@ use jsonrpsee::server::middleware::rpc::{
     Batch, BatchEntry, BatchEntryErr, Notification, Request, RpcServiceT,
 };
 use jsonrpsee::types::error::reject_too_big_batch_request;
-use jsonrpsee::types::{ErrorCode, ErrorObject, Id, InvalidRequest, Params};
+use jsonrpsee::types::{ErrorCode, ErrorObject, Id, Params};
 use jsonrpsee::{
     BatchResponseBuilder, ConnectionId, Extensions, MethodCallback, MethodResponse, Methods,
 };
 use serde_json::value::RawValue;
+
+/// What is said to a call whose id no answer could repeat.
+const OTHER_ID: &str = "Invalid request: this server takes ids that are strings, whole numbers from 0 to 2^64-1, or null";
 
 /// A layer of dispatch, or all of them.
 pub(crate) trait Dispatch:
@@ -153,23 +157,39 @@ impl Answers {
     }
 }
 
-/// Answers a body that opens with `{` or `[`. What it answers to a notification is not sent.
+/// Whether a body is JSON and yet not plainly right: no call, and no list of calls. Such bodies are
+/// answered by [`answer`] wherever they come in: jsonrpsee takes a call with an id that it does not
+/// know, such as -1, for a notification, and says nothing.
+pub(crate) fn is_odd(body: &[u8]) -> bool {
+    let right = serde_json::from_slice::<Request<'_>>(body).is_ok()
+        || serde_json::from_slice::<Vec<Request<'_>>>(body).is_ok();
+    !right && serde_json::from_slice::<&RawValue>(body).is_ok()
+}
+
+/// Answers a body. What it answers to a notification is not sent.
 pub(crate) async fn answer(
     dispatch: &impl Dispatch,
     body: &[u8],
     most_calls: usize,
 ) -> MethodResponse {
-    if body.first() == Some(&b'[') {
+    if body.trim_ascii_start().first() == Some(&b'[') {
         return batch(dispatch, body, most_calls).await;
     }
     if let Ok(request) = serde_json::from_slice(body) {
         return dispatch.call(request).await;
     }
-    if let Ok(notification) = serde_json::from_slice::<Notification<'_>>(body) {
-        return dispatch.notification(notification).await;
+    let Ok(json) = serde_json::from_slice::<&RawValue>(body) else {
+        let (id, code) = prepare_error(body);
+        return MethodResponse::error(id, ErrorObject::from(code));
+    };
+    match entry(json.get()) {
+        Ok(BatchEntry::Call(request)) => dispatch.call(request).await,
+        Ok(BatchEntry::Notification(notification)) => dispatch.notification(notification).await,
+        Err(refused) => {
+            let (error, id) = refused.into_parts();
+            MethodResponse::error(id, error)
+        }
     }
-    let (id, code) = prepare_error(body);
-    MethodResponse::error(id, ErrorObject::from(code))
 }
 
 async fn batch(dispatch: &impl Dispatch, body: &[u8], most_calls: usize) -> MethodResponse {
@@ -192,13 +212,23 @@ fn entries(text: &str) -> Option<Vec<Entry<'_>>> {
     Some(entries.into_iter().map(|raw| entry(raw.get())).collect())
 }
 
+/// Reads JSON as a call or a notification. Only what has no id is a notification.
 fn entry(text: &str) -> Entry<'_> {
     if let Ok(request) = serde_json::from_str(text) {
         return Ok(BatchEntry::Call(request));
     }
-    if let Ok(notification) = serde_json::from_str(text) {
-        return Ok(BatchEntry::Notification(notification));
-    }
-    let id = serde_json::from_str(text).map_or(Id::Null, |InvalidRequest { id }| id);
-    Err(BatchEntryErr::new(id, ErrorCode::InvalidRequest.into()))
+    let members: BTreeMap<String, &RawValue> = serde_json::from_str(text).unwrap_or_default();
+    let Some(id) = members.get("id") else {
+        let notification = serde_json::from_str(text).map(BatchEntry::Notification);
+        return notification.map_err(|_| invalid(Id::Null, ErrorCode::InvalidRequest.message()));
+    };
+    Err(match serde_json::from_str(id.get()) {
+        Ok(id) => invalid(id, ErrorCode::InvalidRequest.message()),
+        Err(_) => invalid(Id::Null, OTHER_ID),
+    })
+}
+
+fn invalid<'a>(id: Id<'a>, text: &'static str) -> BatchEntryErr<'a> {
+    let code = ErrorCode::InvalidRequest.code();
+    BatchEntryErr::new(id, ErrorObject::borrowed(code, text, None))
 }

@@ -74,7 +74,7 @@ use batch::BatchLayer;
 use calls::{Calls, Dispatch};
 pub(crate) use error::revert_reason;
 use health::HealthLayer;
-use http::{AdmissionLayer, Full, Port};
+use http::{AdmissionLayer, Full, OddLayer, Port};
 use names::NamesLayer;
 use origin::OriginLayer;
 use table::{Api, Table};
@@ -247,6 +247,7 @@ fn port(
     config.metrics.admit(guard.clone());
     let (most_body, most_calls) = (config.request_bytes as usize, config.batch as usize);
     let (most_bytes, request_timeout) = (config.response_bytes as usize, config.request_timeout);
+    let request_bytes = config.request_bytes;
     let server_config = server_config(&config);
     let health = backend.clone();
     let (methods, layers) = table(backend.clone(), config)?;
@@ -259,7 +260,8 @@ fn port(
         .layer(origins)
         .layer(AdmissionLayer(guard.clone()))
         .layer(HealthLayer(health))
-        .map_response(silence as fn(HttpResponse) -> HttpResponse);
+        .map_response(silence as fn(HttpResponse) -> HttpResponse)
+        .layer(OddLayer { dispatch: dispatch.clone(), most_body: request_bytes, most_calls });
     let (stop_handle, handle) = stop_channel();
     let builder = ServerBuilder::with_config(server_config)
         .set_rpc_middleware(layers)

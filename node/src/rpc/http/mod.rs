@@ -10,6 +10,7 @@
 mod admission;
 mod connection;
 mod head;
+mod odd;
 mod replay;
 
 use std::io;
@@ -25,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(super) use admission::AdmissionLayer;
 use connection::Connection;
+pub(super) use odd::OddLayer;
 
 use super::backend::Backend;
 use super::calls::Dispatch;

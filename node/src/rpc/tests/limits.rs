@@ -53,7 +53,7 @@ async fn malformed_bodies_are_answered() {
     for (body, code) in [
         ("{", -32700),
         ("\u{0}", -32700),
-        (r#"{"jsonrpc":"2.0"}"#, -32700),
+        (r#"{"jsonrpc":"2.0"}"#, -32600),
         (r#"{"jsonrpc":"1.0","id":1,"method":"eth_chainId"}"#, -32600),
         (deep.as_str(), -32700),
     ] {
@@ -64,6 +64,35 @@ async fn malformed_bodies_are_answered() {
     let (_, _, answer) = world.http("POST", "/", &[], &nested).await;
     assert!(answer.contains("error"), "{answer:.200}");
     assert_eq!(world.call("eth_blockNumber", json!([])).await, "0x3");
+}
+
+#[tokio::test]
+async fn what_is_neither_call_nor_notification_is_told_so() {
+    let world = World::new(RpcConfig::default()).await;
+    let invalid = |id: Value, text: &str| json!({ "jsonrpc": "2.0", "id": id, "error": { "code": -32600, "message": text } });
+    let call = |id: &str| format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"eth_chainId"}}"#);
+    let ids = "Invalid request: this server takes ids that are strings, whole numbers from 0 to \
+               2^64-1, or null";
+    for id in ["-1", "1.5", "true", "[]", "{}", "18446744073709551616"] {
+        assert_eq!(world.post(&call(id)).await, invalid(Value::Null, ids), "{id}");
+    }
+    for body in ["{}", "null", " 1", r#""x""#, "true", r#"{"jsonrpc":"2.0","params":[]}"#] {
+        assert_eq!(world.post(body).await, invalid(Value::Null, "Invalid request"), "{body}");
+    }
+    assert_eq!(world.post(r#"{"id":"a"}"#).await, invalid(json!("a"), "Invalid request"));
+    for id in ["0", "18446744073709551615", "null", r#""-1""#] {
+        let answer = world.post(&call(id)).await;
+        assert_eq!(answer["id"], serde_json::from_str::<Value>(id).unwrap());
+        assert!(answer["result"].is_string(), "{answer}");
+    }
+    let answers = world.post(&format!("[{},{},{{}}]", call("-1"), call("1"))).await;
+    assert_eq!(answers[0], invalid(Value::Null, ids));
+    assert_eq!(answers[1]["id"], 1);
+    assert_eq!(answers[2], invalid(Value::Null, "Invalid request"));
+    // Nobody answers a notification.
+    let (status, _, answer) =
+        world.http("POST", "/", &[], r#"{"jsonrpc":"2.0","method":"eth_chainId"}"#).await;
+    assert_eq!((status, answer.as_str()), (200, ""));
 }
 
 #[tokio::test]
