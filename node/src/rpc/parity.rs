@@ -225,7 +225,7 @@ fn filter(api: &Api, args: &Args, deadline: Instant) -> RpcResult<Vec<LocalizedT
 
 /// A filter; unlike in Parity's own words, its blocks may be tags.
 fn read_filter(chain: &dyn ChainReader, mut filter: Value) -> RpcResult<TraceFilter> {
-    let wrong = |error| RpcError::params(format!("invalid argument 0 (filter): {error}"));
+    let wrong = |error| RpcError::argument(0, "filter", &error);
     for field in ["fromBlock", "toBlock"] {
         if let Some(block) = filter.get_mut(field).filter(|block| block.is_string()) {
             let tag: BlockNumberOrTag = serde_json::from_value(block.take()).map_err(wrong)?;
