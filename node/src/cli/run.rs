@@ -117,9 +117,7 @@ impl Run {
             return Err(ExitError::new(Exit::Spec, report));
         }
         let http = self.http.or(file.http).map_or_else(|| DEFAULT_HTTP.parse(), Ok)?;
-        let listener = TcpListener::bind(http).wrap_err_with(|| {
-            format!("cannot listen on {http}; choose another address with --http")
-        })?;
+        let listener = listen(http)?;
         let metrics = self.metrics.or(file.metrics.listen).map(listen_metrics).transpose()?;
         let rpc = self.limits(&mut file);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -190,6 +188,12 @@ impl Run {
 /// nodes answer explorers. What a datadir was begun with stays.
 fn lean(role: Role, datadir: &Path) -> Option<bool> {
     (role == Role::Sequencer && !datadir.exists()).then_some(false)
+}
+
+/// Binds the address of JSON-RPC.
+pub(super) fn listen(http: SocketAddr) -> eyre::Result<TcpListener> {
+    TcpListener::bind(http)
+        .wrap_err_with(|| format!("cannot listen on {http}; choose another address with --http"))
 }
 
 fn listen_metrics(addr: SocketAddr) -> eyre::Result<TcpListener> {
