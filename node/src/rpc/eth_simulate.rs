@@ -4,14 +4,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use alloy_consensus::constants::EMPTY_WITHDRAWALS;
-use alloy_consensus::proofs::ordered_trie_root_with_encoder;
-use alloy_consensus::{Header, SignableTransaction, TxEip1559, Typed2718};
+use alloy_consensus::{Header, SignableTransaction, TxEip1559};
 use alloy_eips::eip2718::Encodable2718;
-use alloy_primitives::{B256, Bloom, Bytes, Signature, U64, U256};
+use alloy_primitives::{B256, Bytes, Signature, U64, U256};
 use alloy_rpc_types_eth::simulate::{SimBlock, SimulatePayload};
 use alloy_rpc_types_eth::{BlockId as Target, BlockOverrides, Log, TransactionRequest};
 use causeway_chainspec::{
-    Block, BlockEnv, Receipt, SkipReason, StateDiff, StateReader, Tx, TxEnvelope,
+    Block, BlockEnv, Receipt, SkipReason, StateDiff, StateReader, Tx, TxEnvelope, roots,
 };
 use causeway_execution::overlay::StateOver;
 use causeway_execution::vm::CallResult;
@@ -187,8 +186,7 @@ impl Simulation<'_> {
 
     /// Ends the block. Its state root is zero: nothing is hashed for a block that nobody keeps.
     fn close(&mut self, made: Made) -> RpcResult<(Arc<Block>, Vec<Value>)> {
-        let Made { txs, receipts, outputs, gas_used, bloom } = made;
-        let pairs: Vec<_> = txs.iter().zip(&receipts).collect();
+        let Made { txs, receipts, outputs, gas_used } = made;
         let header = Header {
             parent_hash: self.parent.hash,
             number: self.env.number,
@@ -198,13 +196,9 @@ impl Simulation<'_> {
             base_fee_per_gas: Some(self.env.base_fee),
             beneficiary: self.env.beneficiary,
             mix_hash: self.env.mix_hash,
-            logs_bloom: bloom,
-            transactions_root: ordered_trie_root_with_encoder(&txs, |tx, out| {
-                out.extend_from_slice(&tx.raw);
-            }),
-            receipts_root: ordered_trie_root_with_encoder(&pairs, |(tx, receipt), out| {
-                receipt.encode_2718(tx.envelope.ty(), out);
-            }),
+            logs_bloom: roots::bloom(&receipts),
+            transactions_root: roots::transactions_root(&txs),
+            receipts_root: roots::receipts_root(&txs, &receipts, &[]),
             withdrawals_root: Some(EMPTY_WITHDRAWALS),
             blob_gas_used: Some(0),
             excess_blob_gas: Some(0),
@@ -239,13 +233,11 @@ struct Made {
     receipts: Vec<Receipt>,
     outputs: Vec<CallOutput>,
     gas_used: u64,
-    bloom: Bloom,
 }
 
 impl Made {
     fn push(&mut self, tx: Tx, call: &Call, output: CallOutput) {
         self.gas_used += output.gas_used;
-        output.logs.iter().for_each(|log| self.bloom.accrue_log(log));
         let nonce = alloy_consensus::Transaction::nonce(&tx.envelope);
         self.receipts.push(Receipt {
             success: output.result == CallResult::Success,
