@@ -16,6 +16,7 @@ pub mod message;
 pub mod metalayer;
 pub mod plan;
 pub mod posted;
+pub mod roots;
 pub mod seal;
 pub mod spec;
 pub mod state;

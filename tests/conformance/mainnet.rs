@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
-use alloy_consensus::proofs::ordered_trie_root_with_encoder;
-use alloy_consensus::{SignableTransaction, TxLegacy, Typed2718};
+use alloy_consensus::{SignableTransaction, TxLegacy};
 use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256};
-use causeway_chainspec::{BlockEnv, Fork, NO_BLOBS, Tx, TxEnvelope};
+use causeway_chainspec::{BlockEnv, Fork, NO_BLOBS, Tx, TxEnvelope, roots};
 use causeway_execution::Stop;
 use eyre::{ensure, eyre};
 use serde::Deserialize;
@@ -104,7 +103,7 @@ fn check(test: Test, codes: &BTreeMap<B256, Bytes>) -> eyre::Result<()> {
     }
     let pre = Memory::new(pre, |number| HASHES.get()?.get(&number).copied())?;
     let txs = block.transactions.iter().map(transaction).collect::<eyre::Result<Vec<_>>>()?;
-    let root = ordered_trie_root_with_encoder(&txs, |tx, out| out.extend_from_slice(&tx.raw));
+    let root = roots::transactions_root(&txs);
     ensure!(root == block.transactions_root, "transactions root {root}");
     let output = vm().execute(&pre, &env, &txs, &Stop::never())?;
     ensure!(output.skipped.is_empty(), "skipped {:?}", output.skipped);
@@ -113,10 +112,7 @@ fn check(test: Test, codes: &BTreeMap<B256, Bytes>) -> eyre::Result<()> {
     ensure!(before == after + output.burnt, "supply: {before} became {after}");
     // Before Byzantium, receipts hold state roots, which need the whole state.
     if env.fork >= Fork::Byzantium {
-        let receipts: Vec<_> = txs.iter().zip(&output.receipts).collect();
-        let root = ordered_trie_root_with_encoder(&receipts, |(tx, receipt), out| {
-            receipt.encode_2718(tx.envelope.ty(), out);
-        });
+        let root = roots::receipts_root(&txs, &output.receipts, &[]);
         ensure!(root == block.receipts_root, "receipts root {root}");
     }
     Ok(())

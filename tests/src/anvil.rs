@@ -112,7 +112,7 @@ impl Anvil {
 
     /// Makes a block without what waits, which cannot pay for it.
     pub async fn mine_dear(&self, base_fee: u128) -> eyre::Result<()> {
-        self.call("anvil_setNextBlockBaseFeePerGas", json!([format!("{base_fee:#x}")])).await?;
+        self.set_base_fee(base_fee).await?;
         self.mine().await
     }
 

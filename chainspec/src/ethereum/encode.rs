@@ -8,11 +8,17 @@ use alloy_rlp::{BufMut, Encodable, Header as RlpHeader, encode_list};
 use crate::block::{Block, Receipt};
 
 impl Receipt {
-    /// As [`Receipt::encode_2718`], before Byzantium: with the state root after the transaction in
-    /// place of its success (EIP-658). Only legacy transactions are so old.
-    pub fn encode_with_root(&self, root: B256, out: &mut dyn BufMut) {
+    /// As it stands in the receipts trie. Before Byzantium that is with the state root after the
+    /// transaction in place of its success (EIP-658); only legacy transactions are so old.
+    pub(crate) fn encode_in_trie(
+        &self,
+        tx_type: u8,
+        post_state: Option<&B256>,
+        out: &mut dyn BufMut,
+    ) {
+        let Some(root) = post_state else { return self.encode_2718(tx_type, out) };
         alloy_consensus::Receipt {
-            status: Eip658Value::PostState(root),
+            status: Eip658Value::PostState(*root),
             cumulative_gas_used: self.cumulative_gas_used,
             logs: self.logs.clone(),
         }
@@ -28,10 +34,7 @@ impl Block {
         let pairs = self.txs.iter().zip(&self.receipts).enumerate();
         let encode = |(at, (tx, receipt)): (usize, (&std::sync::Arc<crate::Tx>, &Receipt))| {
             let mut out = Vec::new();
-            match roots.get(at) {
-                Some(root) => receipt.encode_with_root(*root, &mut out),
-                None => receipt.encode_2718(tx.envelope.ty(), &mut out),
-            }
+            receipt.encode_in_trie(tx.envelope.ty(), roots.get(at), &mut out);
             out.into()
         };
         pairs.map(encode).collect()

@@ -3,16 +3,15 @@
 use std::sync::Arc;
 
 use alloy_consensus::Header;
-use alloy_consensus::proofs::{calculate_withdrawals_root, ordered_trie_root_with_encoder};
+use alloy_consensus::proofs::calculate_withdrawals_root;
 use alloy_eips::eip1559::{BaseFeeParams, calculate_block_gas_limit};
 use alloy_eips::eip4895::Withdrawal;
 use alloy_primitives::{Address, B256, Bytes, U256};
-use causeway_chainspec::{Fork, Tx};
+use causeway_chainspec::{Fork, Tx, roots};
 
 use super::Chain;
 use super::run::{self, Failure, Run};
 use crate::overlay::StateOver;
-use crate::pipeline::bloom;
 use crate::{ExecutionError, Stop, Vm};
 
 /// Gas limit that blocks move to, by as much as a block may: what Ethereum's clients propose.
@@ -110,11 +109,9 @@ impl Chain {
         let paid = paid.map(|(tx, receipt)| U256::from(tip(tx)) * U256::from(receipt.gas_used));
         let header = Header {
             state_root: outcome.state_root,
-            transactions_root: ordered_trie_root_with_encoder(&txs, |tx, out| {
-                out.extend_from_slice(&tx.raw);
-            }),
-            receipts_root: run::receipts_root(&txs, &outcome.ran),
-            logs_bloom: bloom(&outcome.ran.receipts),
+            transactions_root: roots::transactions_root(&txs),
+            receipts_root: outcome.ran.receipts_root(&txs),
+            logs_bloom: roots::bloom(&outcome.ran.receipts),
             gas_used: outcome.ran.gas_used,
             blob_gas_used: header.blob_gas_used.map(|_| run::blob_gas_used(&txs)),
             requests_hash: outcome.requests.as_ref().map(|requests| requests.requests_hash()),

@@ -3,8 +3,7 @@
 
 use std::sync::Arc;
 
-use alloy_consensus::proofs::ordered_trie_root_with_encoder;
-use alloy_consensus::{Header, Transaction, Typed2718};
+use alloy_consensus::{Header, Transaction};
 use alloy_eips::eip2935::HISTORY_STORAGE_ADDRESS;
 use alloy_eips::eip4788::BEACON_ROOTS_ADDRESS;
 use alloy_eips::eip4895::Withdrawal;
@@ -12,7 +11,7 @@ use alloy_eips::eip7685::Requests;
 use alloy_primitives::{Address, B256, Bytes, U256};
 use causeway_chainspec::ethereum::{EthereumParts, Mismatch, RawBlock, Schedule, check, compare};
 use causeway_chainspec::{
-    Block, BlockEnv, Fork, Receipt, StateDiff, StateError, StateReader, Tx, TxError,
+    Block, BlockEnv, Fork, Receipt, StateDiff, StateError, StateReader, Tx, TxError, roots,
 };
 use rayon::prelude::*;
 
@@ -20,7 +19,6 @@ use super::plan;
 use super::requests::{self, RequestError};
 use crate::evm::Evm;
 use crate::overlay::{Overlay, StateOver};
-use crate::pipeline::bloom;
 use crate::store::ExecutedBlock;
 use crate::trie::{self, TrieDiff};
 use crate::{ExecutionError, Stop, Vm};
@@ -73,6 +71,13 @@ pub(super) struct Ran {
     pub(super) gas_used: u64,
 }
 
+impl Ran {
+    /// Root of the trie of receipts.
+    pub(super) fn receipts_root(&self, txs: &[Arc<Tx>]) -> B256 {
+        roots::receipts_root(txs, &self.receipts, &self.post_states)
+    }
+}
+
 /// What a whole block gave.
 pub(super) struct Outcome {
     pub(super) ran: Ran,
@@ -109,7 +114,7 @@ impl Run<'_> {
         let below = parent.ethereum.as_deref().ok_or_else(missing)?;
         agree(check(self.schedule, (&parent.header, below), parent.hash, raw))?;
         let txs = senders(raw)?;
-        let root = ordered_trie_root_with_encoder(&txs, |tx, out| out.extend_from_slice(&tx.raw));
+        let root = roots::transactions_root(&txs);
         agree(compare("transactionsRoot", header.transactions_root, root))?;
 
         let env = self.schedule.env(header);
@@ -118,9 +123,9 @@ impl Run<'_> {
         agree(compare("gasUsed", header.gas_used, outcome.ran.gas_used))?;
         let blob_gas = header.blob_gas_used.map(|_| blob_gas_used(&txs));
         agree(compare("blobGasUsed", header.blob_gas_used, blob_gas))?;
-        let receipts_root = receipts_root(&txs, &outcome.ran);
+        let receipts_root = outcome.ran.receipts_root(&txs);
         agree(compare("receiptsRoot", header.receipts_root, receipts_root))?;
-        agree(compare("logsBloom", header.logs_bloom, bloom(&outcome.ran.receipts)))?;
+        agree(compare("logsBloom", header.logs_bloom, roots::bloom(&outcome.ran.receipts)))?;
         let requests_hash = outcome.requests.map(|requests| requests.requests_hash());
         agree(compare("requestsHash", header.requests_hash, requests_hash))?;
         agree(compare("stateRoot", header.state_root, outcome.state_root))?;
@@ -317,14 +322,4 @@ fn senders(raw: &RawBlock) -> Result<Vec<Arc<Tx>>, Failure> {
             Err(error) => Err(invalid(format!("transaction {at}: {error}"))),
         })
         .collect()
-}
-
-pub(super) fn receipts_root(txs: &[Arc<Tx>], ran: &Ran) -> B256 {
-    let receipts: Vec<_> = txs.iter().zip(&ran.receipts).enumerate().collect();
-    ordered_trie_root_with_encoder(&receipts, |(at, (tx, receipt)), out| {
-        match ran.post_states.get(*at) {
-            Some(root) => receipt.encode_with_root(*root, out),
-            None => receipt.encode_2718(tx.envelope.ty(), out),
-        }
-    })
 }

@@ -13,7 +13,7 @@ use crate::ExecutionError;
 use crate::evm::Evm;
 use crate::overlay::{Overlay, Patched};
 use crate::pipeline::{Proof, Replay, prove};
-use crate::store::{Search, StoredHeads, View, whole_blocks};
+use crate::store::{AddressIndex, StoredHeads, View};
 
 /// A consistent picture of an imported chain.
 #[derive(Clone)]
@@ -77,7 +77,7 @@ impl Snapshot {
         if number == self.latest().number {
             return Ok(Some(Overlay::new(self.view.clone(), vec![])));
         }
-        if number < self.view.oldest_trie() {
+        if number < self.oldest_trie() {
             return Ok(None);
         }
         Ok(self.view.at(number)?.map(|view| Overlay::new(view, vec![])))
@@ -122,6 +122,11 @@ impl Snapshot {
         Ok(self.view.oldest_state()?)
     }
 
+    /// Oldest block whose state can be proved.
+    pub fn oldest_trie(&self) -> u64 {
+        self.view.oldest_trie()
+    }
+
     /// A block as it began; `None` for block 0, and if it is not there.
     pub fn replay(&self, number: u64) -> Result<Option<Replay>, ExecutionError> {
         let Some(parent) = number.checked_sub(1) else { return Ok(None) };
@@ -132,34 +137,8 @@ impl Snapshot {
         Ok(Some(Replay { block, state: Arc::new(Patched { diff, below }), env }))
     }
 
-    /// Whether there is an index from addresses to transactions.
-    pub fn has_address_index(&self) -> bool {
-        self.view.has_address_index()
-    }
-
-    /// As of a chain of ours: see [`crate::pipeline::Snapshot::appearances`].
-    pub fn appearances(
-        &self,
-        address: Address,
-        search: Search,
-        most: usize,
-    ) -> Result<Vec<(u64, usize)>, ExecutionError> {
-        let places = self.view.appearances(address, search, most)?;
-        let taken = whole_blocks(places.into_iter().map(Ok), most)?;
-        Ok(taken.into_iter().map(|(number, index)| (number, index as usize)).collect())
-    }
-
-    /// Block number and index of the transaction that a sender sent with a nonce.
-    pub fn sent(
-        &self,
-        sender: Address,
-        nonce: u64,
-    ) -> Result<Option<(u64, usize)>, ExecutionError> {
-        Ok(self.view.sent(sender, nonce)?.map(|(number, index)| (number, index as usize)))
-    }
-
-    /// Number of the block in which an account got code; `None` if it has none.
-    pub fn created(&self, address: Address) -> Result<Option<u64>, ExecutionError> {
-        Ok(self.view.created(address)?)
+    /// The index from addresses to transactions, if it is kept.
+    pub fn index(&self) -> Option<&dyn AddressIndex> {
+        self.view.has_address_index().then_some(&self.view)
     }
 }

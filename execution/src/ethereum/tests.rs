@@ -248,3 +248,25 @@ fn what_was_reported_survives_a_power_cut_and_the_rest_comes_again() {
     }
     assert!(kept.iter().all(|count| *count > 0), "{kept:?}");
 }
+
+#[test]
+fn an_archive_proves_no_further_back_than_its_window() {
+    let folder = tempfile::tempdir().unwrap();
+    let chain = open(&folder, &work()).unwrap();
+    let mut parent = head(&chain);
+    let mut blocks = Vec::new();
+    for number in 1..=140 {
+        let balances = [(HOLDER, 5), (MINER, 3 * u128::from(ETHER) * number)];
+        let block = child(&parent, false, root(&balances));
+        parent = block.header.clone();
+        blocks.push(block);
+    }
+    chain.import(&blocks).unwrap();
+    let snapshot = chain.snapshot();
+    let oldest = snapshot.oldest_trie();
+    assert!(oldest > 1 && oldest < 140, "{oldest}");
+    assert_eq!(snapshot.oldest_state().unwrap(), 0);
+    assert!(snapshot.state(oldest - 1).unwrap().is_some());
+    assert!(snapshot.prove(oldest, MINER, &[]).unwrap().is_some());
+    assert!(snapshot.prove(oldest - 1, MINER, &[]).unwrap().is_none());
+}

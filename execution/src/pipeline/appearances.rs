@@ -4,17 +4,17 @@ use alloy_primitives::Address;
 
 use super::Snapshot;
 use crate::ExecutionError;
-use crate::store::{self, Search, whole_blocks};
+use crate::store::{self, AddressIndex, Search, whole_blocks};
 
 impl Snapshot {
-    /// Whether this node keeps an address index; the other methods here know nothing without.
-    pub fn has_address_index(&self) -> bool {
-        self.picture.view.has_address_index()
+    /// The index from addresses to transactions, if this node keeps it.
+    pub fn index(&self) -> Option<&dyn AddressIndex> {
+        self.picture.view.has_address_index().then_some(self)
     }
+}
 
-    /// Block numbers and indexes of the transactions that an account sent or appears in, in the
-    /// search's order: at least `most` if there are so many, the last block whole.
-    pub fn appearances(
+impl AddressIndex for Snapshot {
+    fn appearances(
         &self,
         address: Address,
         search: Search,
@@ -25,24 +25,18 @@ impl Snapshot {
             let block = &layer.executed.block;
             for (index, (tx, receipt)) in block.txs.iter().zip(&block.receipts).enumerate() {
                 if tx.sender == address || store::appearing(tx, receipt).contains(&address) {
-                    places.push((block.header.number, index as u64));
+                    places.push((block.header.number, index));
                 }
             }
         }
         places.extend(self.picture.view.appearances(address, search, most)?);
         search.sort(&mut places);
-        let taken = whole_blocks(places.into_iter().map(Ok), most)?;
-        Ok(taken.into_iter().map(|(number, index)| (number, index as usize)).collect())
+        Ok(whole_blocks(places.into_iter().map(Ok), most)?)
     }
 
-    /// Block number and index of the transaction that a sender sent with a nonce.
-    pub fn sent(
-        &self,
-        sender: Address,
-        nonce: u64,
-    ) -> Result<Option<(u64, usize)>, ExecutionError> {
-        if let Some((number, index)) = self.picture.view.sent(sender, nonce)? {
-            return Ok(Some((number, index as usize)));
+    fn sent(&self, sender: Address, nonce: u64) -> Result<Option<(u64, usize)>, ExecutionError> {
+        if let Some(place) = self.picture.view.sent(sender, nonce)? {
+            return Ok(Some(place));
         }
         for layer in self.picture.layers.iter() {
             let block = &layer.executed.block;
@@ -56,8 +50,7 @@ impl Snapshot {
         Ok(None)
     }
 
-    /// Number of the block in which an account got code; `None` if it has none, or is delegated.
-    pub fn created(&self, address: Address) -> Result<Option<u64>, ExecutionError> {
+    fn created(&self, address: Address) -> Result<Option<u64>, ExecutionError> {
         if let Some(number) = self.picture.view.created(address)? {
             return Ok(Some(number));
         }

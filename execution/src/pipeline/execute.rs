@@ -4,14 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use alloy_consensus::Transaction;
-use alloy_consensus::Typed2718;
-use alloy_consensus::proofs::ordered_trie_root_with_encoder;
-use alloy_primitives::{Address, B256, Bloom, U256, address};
+use alloy_primitives::{Address, B256, U256, address};
 use causeway_chainspec::block::{Outcome, concat_hash, header, requests_hash};
 use causeway_chainspec::plan::Candidate;
 use causeway_chainspec::{
     Block, BlockEnv, BlockId, BlockPlan, ChainSpec, LaneItem, Receipt, SkipReason, StateDiff,
-    StateReader, SystemModule, Tx, TxEnvelope, TxError,
+    StateReader, SystemModule, Tx, TxEnvelope, TxError, roots,
 };
 
 use super::ahead::{Ground, LateHash};
@@ -303,8 +301,13 @@ pub(super) fn hash_block(
     plan: BlockPlan,
     run: Run,
 ) -> Result<Layer, ExecutionError> {
-    let (state, (transactions_root, receipts_root)) =
-        rayon::join(|| trie::state_root(below, &run.diff), || body_roots(&run));
+    let (state, (transactions_root, receipts_root)) = rayon::join(
+        || trie::state_root(below, &run.diff),
+        || {
+            let (txs, receipts) = (&run.txs, &run.receipts);
+            (roots::transactions_root(txs), roots::receipts_root(txs, receipts, &[]))
+        },
+    );
     let (state_root, trie) = state?;
     let over = TrieOver { diff: &trie, below };
     let outcome = Outcome {
@@ -312,7 +315,7 @@ pub(super) fn hash_block(
         state_root,
         transactions_root,
         receipts_root,
-        logs_bloom: bloom(&run.receipts),
+        logs_bloom: roots::bloom(&run.receipts),
         gas_used: run.gas_used,
         withdrawals_root: trie::storage_root(&over, MESSAGE_PASSER)?,
         commitment: run.commitment,
@@ -336,24 +339,6 @@ pub(super) fn hash_block(
         diff: run.diff,
         trie: Arc::new(trie),
     }))
-}
-
-fn body_roots(run: &Run) -> (B256, B256) {
-    let txs = ordered_trie_root_with_encoder(&run.txs, |tx, out| out.extend_from_slice(&tx.raw));
-    let receipts: Vec<_> = run.txs.iter().zip(&run.receipts).collect();
-    let receipts = ordered_trie_root_with_encoder(&receipts, |(tx, receipt), out| {
-        receipt.encode_2718(tx.envelope.ty(), out);
-    });
-    (txs, receipts)
-}
-
-/// Bloom of the logs of receipts.
-pub(crate) fn bloom(receipts: &[Receipt]) -> Bloom {
-    let mut bloom = Bloom::ZERO;
-    for log in receipts.iter().flat_map(|receipt| &receipt.logs) {
-        bloom.accrue_log(log);
-    }
-    bloom
 }
 
 /// Hash of the bytes of a candidate.

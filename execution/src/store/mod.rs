@@ -38,8 +38,8 @@ use commit::Ready;
 pub use check::{TableStats, Verified};
 pub use historic::HistoricView;
 pub(crate) use index::{appearing, coded, nonce};
-pub use search::Search;
 pub(crate) use search::whole_blocks;
+pub use search::{AddressIndex, Search};
 pub use tables::SCHEMA;
 pub use view::View;
 

@@ -6,6 +6,23 @@ use causeway_chainspec::StateError;
 use super::View;
 use super::index::{Place, seen_key, sent_key};
 use super::open::unreadable;
+use crate::ExecutionError;
+
+/// Which transactions an account sent or appears in.
+pub trait AddressIndex {
+    /// Block numbers and indexes of the transactions that an account sent or appears in, in the
+    /// search's order: at least `most` if there are so many, the last block whole.
+    fn appearances(
+        &self,
+        address: Address,
+        search: Search,
+        most: usize,
+    ) -> Result<Vec<(u64, usize)>, ExecutionError>;
+    /// Block number and index of the transaction that a sender sent with a nonce.
+    fn sent(&self, sender: Address, nonce: u64) -> Result<Option<(u64, usize)>, ExecutionError>;
+    /// Number of the block in which an account got code; `None` if it has none, or is delegated.
+    fn created(&self, address: Address) -> Result<Option<u64>, ExecutionError>;
+}
 
 /// Which blocks to search, and in which direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +43,7 @@ impl Search {
     }
 
     /// Puts places into the direction of the search.
-    pub(crate) fn sort(self, places: &mut [Place]) {
+    pub(crate) fn sort(self, places: &mut [(u64, usize)]) {
         match self {
             Self::Below(_) => places.sort_unstable_by(|a, b| b.cmp(a)),
             Self::Above(_) => places.sort_unstable(),
@@ -37,10 +54,10 @@ impl Search {
 /// Takes whole blocks from places in order until there are `most` of them, or no more. The last
 /// block is never cut: it is what the next search goes on from.
 pub(crate) fn whole_blocks(
-    places: impl Iterator<Item = Result<Place, StateError>>,
+    places: impl Iterator<Item = Result<(u64, usize), StateError>>,
     most: usize,
-) -> Result<Vec<Place>, StateError> {
-    let mut taken: Vec<Place> = Vec::new();
+) -> Result<Vec<(u64, usize)>, StateError> {
+    let mut taken: Vec<(u64, usize)> = Vec::new();
     for place in places {
         let place = place?;
         let new_block = taken.last().is_some_and(|last| last.0 != place.0);
@@ -52,36 +69,34 @@ pub(crate) fn whole_blocks(
     Ok(taken)
 }
 
-impl View {
-    /// Whether there is an address index.
-    pub fn has_address_index(&self) -> bool {
-        self.facts().address_index
-    }
-
-    /// Number of the block in which an account got code; `None` if it has none, or is delegated.
-    pub fn created(&self, address: Address) -> Result<Option<u64>, StateError> {
-        let row = self.tables().created.get(&address.0.0).map_err(unreadable)?;
-        Ok(row.map(|row| row.value()))
-    }
-
-    /// Where the transaction of a sender with a nonce is.
-    pub fn sent(&self, sender: Address, nonce: u64) -> Result<Option<Place>, StateError> {
-        let row = self.tables().sent.get(&sent_key(sender, nonce)).map_err(unreadable)?;
-        Ok(row.map(|row| row.value()))
-    }
-
-    /// Transactions that an account sent or appears in: at least `most` if there are so many, the
-    /// last block whole.
-    pub(crate) fn appearances(
+impl AddressIndex for View {
+    fn appearances(
         &self,
         address: Address,
         search: Search,
         most: usize,
-    ) -> Result<Vec<Place>, StateError> {
+    ) -> Result<Vec<(u64, usize)>, ExecutionError> {
         let mut places = self.seen_in(address, search, most)?;
         places.extend(self.sent_in(address, search, most)?);
         search.sort(&mut places);
-        whole_blocks(places.into_iter().map(Ok), most)
+        Ok(whole_blocks(places.into_iter().map(Ok), most)?)
+    }
+
+    fn sent(&self, sender: Address, nonce: u64) -> Result<Option<(u64, usize)>, ExecutionError> {
+        let row = self.tables().sent.get(&sent_key(sender, nonce)).map_err(unreadable)?;
+        Ok(row.map(|row| place(row.value())))
+    }
+
+    fn created(&self, address: Address) -> Result<Option<u64>, ExecutionError> {
+        let row = self.tables().created.get(&address.0.0).map_err(unreadable)?;
+        Ok(row.map(|row| row.value()))
+    }
+}
+
+impl View {
+    /// Whether there is an address index; what is asked of a view without finds nothing.
+    pub fn has_address_index(&self) -> bool {
+        self.facts().address_index
     }
 
     fn seen_in(
@@ -89,7 +104,7 @@ impl View {
         address: Address,
         search: Search,
         most: usize,
-    ) -> Result<Vec<Place>, StateError> {
+    ) -> Result<Vec<(u64, usize)>, StateError> {
         let (first, last) = match search {
             Search::Below(0) => return Ok(Vec::new()),
             Search::Below(end) => (0, end - 1),
@@ -111,7 +126,7 @@ impl View {
         sender: Address,
         search: Search,
         most: usize,
-    ) -> Result<Vec<Place>, StateError> {
+    ) -> Result<Vec<(u64, usize)>, StateError> {
         // Rows before `split` are of blocks below it.
         let split = match search {
             Search::Below(end) => self.first_nonce(sender, end)?,
@@ -124,7 +139,7 @@ impl View {
             Search::Above(_) => table.range::<&[u8; 28]>(&key(split)..=&key(u64::MAX)),
         };
         let places = rows.map_err(unreadable)?;
-        let places = places.map(|row| row.map(|(_, place)| place.value()).map_err(unreadable));
+        let places = places.map(|row| row.map(|(_, at)| place(at.value())).map_err(unreadable));
         match search {
             Search::Below(_) => whole_blocks(places.rev(), most),
             Search::Above(_) => whole_blocks(places, most),
@@ -153,10 +168,14 @@ impl View {
     }
 }
 
-fn place_of(key: &[u8; 32]) -> Place {
+fn place((number, index): Place) -> (u64, usize) {
+    (number, index as usize)
+}
+
+fn place_of(key: &[u8; 32]) -> (u64, usize) {
     let index: [u8; 4] = std::array::from_fn(|at| key[28 + at]);
     let number: [u8; 8] = std::array::from_fn(|at| key[20 + at]);
-    (u64::from_be_bytes(number), u32::from_be_bytes(index).into())
+    (u64::from_be_bytes(number), u32::from_be_bytes(index) as usize)
 }
 
 fn tail(key: &[u8; 28]) -> u64 {

@@ -13,7 +13,8 @@ use eyre::WrapErr;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio_util::sync::CancellationToken;
 
-use super::{block_on, run::interrupted};
+use super::block_on;
+use super::run::{interrupted, listen};
 use crate::clock::SystemClock;
 use crate::config::{DEFAULT_CACHE_MIB, DEFAULT_HTTP};
 use crate::exit::{CommandResult, Exit, ExitError};
@@ -80,11 +81,6 @@ fn own_failure(report: eyre::Report) -> ExitError {
         Ok(invalid) => eyre::Report::new(invalid).wrap_err("what came before is imported").into(),
         Err(report) => report.into(),
     }
-}
-
-fn listen(http: SocketAddr) -> eyre::Result<TcpListener> {
-    TcpListener::bind(http)
-        .wrap_err_with(|| format!("cannot listen on {http}; choose another address with --http"))
 }
 
 fn progress(bytes: u64) -> eyre::Result<ProgressBar> {

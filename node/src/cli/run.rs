@@ -133,9 +133,7 @@ impl Run {
             return Err(ExitError::new(Exit::Spec, report));
         }
         let http = self.http.or(file.http).map_or_else(|| DEFAULT_HTTP.parse(), Ok)?;
-        let listener = TcpListener::bind(http).wrap_err_with(|| {
-            format!("cannot listen on {http}; choose another address with --http")
-        })?;
+        let listener = listen(http)?;
         let metrics = self.metrics.or(file.metrics.listen).map(listen_metrics).transpose()?;
         let admin = self.admin(&file.admin)?;
         let mut rpc = self.limits(&mut file);
@@ -236,6 +234,12 @@ fn dev_accounts(spec: &ChainSpec) -> Result<Vec<PrivateKeySigner>, ExitError> {
 /// nodes answer explorers. What a datadir was begun with stays.
 fn lean(role: Role, datadir: &Path) -> Option<bool> {
     (role == Role::Sequencer && !datadir.exists()).then_some(false)
+}
+
+/// Binds the address of JSON-RPC.
+pub(super) fn listen(http: SocketAddr) -> eyre::Result<TcpListener> {
+    TcpListener::bind(http)
+        .wrap_err_with(|| format!("cannot listen on {http}; choose another address with --http"))
 }
 
 fn listen_metrics(addr: SocketAddr) -> eyre::Result<TcpListener> {

@@ -1,6 +1,5 @@
 //! What JSON-RPC asks of an imported chain.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use alloy_primitives::{Address, B256, Bytes};
@@ -8,7 +7,7 @@ use async_trait::async_trait;
 use causeway_chainspec::ethereum::Schedule;
 use causeway_chainspec::{ChainSpec, Heads, Tx, TxEnvelope};
 use causeway_consensus::SequencerStatus;
-use causeway_consensus::mempool::{ByNonce, PoolError};
+use causeway_consensus::mempool::PoolError;
 use causeway_da::DaError;
 use causeway_execution::ethereum::{Attributes, BuildError, BuiltBlock};
 use causeway_execution::{ExecutionError, Vm};
@@ -136,10 +135,7 @@ impl Backend for ImportedChain {
     }
 
     fn pool_content(&self) -> PoolContent {
-        let content = self.pool.content();
-        let flat =
-            |by_nonce: ByNonce| by_nonce.into_values().flat_map(BTreeMap::into_values).collect();
-        PoolContent { pending: flat(content.pending), queued: flat(content.queued) }
+        self.pool.content().into()
     }
 
     fn heads(&self) -> watch::Receiver<Heads> {

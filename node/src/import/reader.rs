@@ -8,10 +8,10 @@ use causeway_chainspec::{Block, BlockEnv, BlockId, StateReader};
 use causeway_execution::ExecutionError;
 use causeway_execution::ethereum::Snapshot;
 use causeway_execution::pipeline::{Proof, Replay, Witness};
-use causeway_execution::store::Search;
+use causeway_execution::store::AddressIndex;
 
 use crate::node::recent::Recent;
-use crate::rpc::backend::{AddressIndex, ChainReader};
+use crate::rpc::backend::ChainReader;
 
 /// A snapshot that remembers the blocks it decodes.
 pub(super) struct Reader {
@@ -75,6 +75,10 @@ impl ChainReader for Reader {
         self.snapshot.oldest_state()
     }
 
+    fn oldest_proof(&self) -> Result<u64, ExecutionError> {
+        Ok(self.snapshot.oldest_trie())
+    }
+
     fn replay(&self, number: u64) -> Result<Option<Replay>, ExecutionError> {
         self.snapshot.replay(number)
     }
@@ -85,25 +89,6 @@ impl ChainReader for Reader {
     }
 
     fn index(&self) -> Option<&dyn AddressIndex> {
-        self.snapshot.has_address_index().then_some(&self.snapshot)
-    }
-}
-
-impl AddressIndex for Snapshot {
-    fn appearances(
-        &self,
-        address: Address,
-        search: Search,
-        most: usize,
-    ) -> Result<Vec<(u64, usize)>, ExecutionError> {
-        self.appearances(address, search, most)
-    }
-
-    fn sent(&self, sender: Address, nonce: u64) -> Result<Option<(u64, usize)>, ExecutionError> {
-        self.sent(sender, nonce)
-    }
-
-    fn created(&self, address: Address) -> Result<Option<u64>, ExecutionError> {
-        self.created(address)
+        self.snapshot.index()
     }
 }

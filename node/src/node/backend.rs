@@ -1,6 +1,5 @@
 //! The node as its JSON-RPC sees it.
 
-use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
@@ -8,7 +7,6 @@ use alloy_primitives::{Address, B256, Bytes};
 use async_trait::async_trait;
 use causeway_chainspec::{ChainSpec, Heads, Tx};
 use causeway_consensus::derive::Cursor;
-use causeway_consensus::mempool::ByNonce;
 use causeway_da::DaError;
 use causeway_execution::{ExecutionError, Vm};
 use tokio::sync::{broadcast, watch};
@@ -75,10 +73,7 @@ impl Backend for Node {
     }
 
     fn pool_content(&self) -> PoolContent {
-        let content = self.pool.content();
-        let flat =
-            |by_nonce: ByNonce| by_nonce.into_values().flat_map(BTreeMap::into_values).collect();
-        PoolContent { pending: flat(content.pending), queued: flat(content.queued) }
+        self.pool.content().into()
     }
 
     fn heads(&self) -> watch::Receiver<Heads> {

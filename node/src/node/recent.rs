@@ -8,9 +8,10 @@ use alloy_primitives::{Address, B256, U256};
 use causeway_chainspec::{Block, BlockEnv, BlockId, StateReader};
 use causeway_execution::ExecutionError;
 use causeway_execution::pipeline::{Proof, Replay, Snapshot, Witness};
+use causeway_execution::store::AddressIndex;
 
 use crate::bounded::Bounded;
-use crate::rpc::backend::{AddressIndex, ChainReader};
+use crate::rpc::backend::ChainReader;
 
 /// Most bytes of decoded blocks, about.
 const MOST_BYTES: usize = 32 << 20;
@@ -124,6 +125,6 @@ impl ChainReader for Reader {
     }
 
     fn index(&self) -> Option<&dyn AddressIndex> {
-        self.snapshot.has_address_index().then_some(&self.snapshot)
+        self.snapshot.index()
     }
 }

@@ -1,5 +1,6 @@
 //! What the RPC needs from the node: one trait, and the values that cross it.
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
@@ -11,10 +12,11 @@ use causeway_chainspec::{
     Block, BlockEnv, BlockId, ChainSpec, DaRef, Heads, SkipReason, StateReader, Tx, TxError,
 };
 use causeway_consensus::SequencerStatus;
+use causeway_consensus::mempool::{ByNonce, Content};
 use causeway_da::DaError;
 use causeway_execution::ethereum::{Attributes, BuildError, BuiltBlock};
-use causeway_execution::pipeline::{Proof, Replay, Snapshot, Witness};
-use causeway_execution::store::Search;
+use causeway_execution::pipeline::{Proof, Replay, Witness};
+use causeway_execution::store::AddressIndex;
 use causeway_execution::{ExecutionError, Vm};
 use tokio::sync::{broadcast, watch};
 
@@ -138,6 +140,14 @@ pub struct PoolContent {
     pub queued: Vec<Arc<Tx>>,
 }
 
+impl From<Content> for PoolContent {
+    fn from(Content { pending, queued }: Content) -> Self {
+        let flat =
+            |by_nonce: ByNonce| by_nonce.into_values().flat_map(BTreeMap::into_values).collect();
+        Self { pending: flat(pending), queued: flat(queued) }
+    }
+}
+
 /// A block that became part of the visible chain, or left it.
 #[derive(Debug, Clone)]
 pub struct BlockEvent {
@@ -243,9 +253,7 @@ pub trait ChainReader: Send + Sync {
     /// Oldest block whose state can be read.
     fn oldest_state(&self) -> Result<u64, ExecutionError>;
     /// Oldest block whose state can be proved.
-    fn oldest_proof(&self) -> Result<u64, ExecutionError> {
-        self.oldest_state()
-    }
+    fn oldest_proof(&self) -> Result<u64, ExecutionError>;
     /// A block as it began, to execute its transactions again; `None` for genesis, and if the
     /// state of its parent is pruned.
     fn replay(&self, number: u64) -> Result<Option<Replay>, ExecutionError>;
@@ -254,39 +262,4 @@ pub trait ChainReader: Send + Sync {
     fn witness(&self, number: u64) -> Result<Option<Witness>, ExecutionError>;
     /// The index from addresses to transactions, if this node keeps it.
     fn index(&self) -> Option<&dyn AddressIndex>;
-}
-
-/// Which transactions an account sent or appears in: see [`Snapshot::appearances`].
-pub trait AddressIndex {
-    /// Block numbers and indexes, in the search's order: at least `most` if there are so many, the
-    /// last block whole.
-    fn appearances(
-        &self,
-        address: Address,
-        search: Search,
-        most: usize,
-    ) -> Result<Vec<(u64, usize)>, ExecutionError>;
-    /// Where the transaction is that a sender sent with a nonce.
-    fn sent(&self, sender: Address, nonce: u64) -> Result<Option<(u64, usize)>, ExecutionError>;
-    /// Number of the block in which an account got its code; `None` if it has none.
-    fn created(&self, address: Address) -> Result<Option<u64>, ExecutionError>;
-}
-
-impl AddressIndex for Snapshot {
-    fn appearances(
-        &self,
-        address: Address,
-        search: Search,
-        most: usize,
-    ) -> Result<Vec<(u64, usize)>, ExecutionError> {
-        self.appearances(address, search, most)
-    }
-
-    fn sent(&self, sender: Address, nonce: u64) -> Result<Option<(u64, usize)>, ExecutionError> {
-        self.sent(sender, nonce)
-    }
-
-    fn created(&self, address: Address) -> Result<Option<u64>, ExecutionError> {
-        self.created(address)
-    }
 }

@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use alloy_primitives::{Address, TxKind, U256, keccak256};
 use alloy_rpc_types_eth::state::{AccountOverride, StateOverride};
-use alloy_rpc_types_eth::{
-    BlockId as Target, BlockNumberOrTag, BlockOverrides, TransactionRequest,
-};
+use alloy_rpc_types_eth::{BlockOverrides, TransactionRequest};
 use causeway_chainspec::{
     Account, AccountDiff, BlockEnv, SkipReason, StateDiff, StateReader, TxError,
 };
@@ -41,17 +39,10 @@ impl Prepared {
         if blobs && api.backend.ethereum().is_none() {
             return Err(TxError::Blob.into());
         }
-        let at = args.option::<Target>(1, "block")?.unwrap_or_default();
+        let at = args.option(1, "block")?;
         let overrides = args.option::<StateOverride>(2, "state overrides")?.unwrap_or_default();
         let block_overrides = args.option::<BlockOverrides>(3, "block overrides")?;
-        let chain = api.backend.chain();
-        let (number, state) = target::state(&*chain, Some(at))?;
-        let env = if at == Target::Number(BlockNumberOrTag::Pending) {
-            chain.next_env(api.backend.now_ms())?
-        } else {
-            chain.env(number)?.ok_or_else(RpcError::pruned)?
-        };
-        Self::on(api, (state, env), request, overrides, block_overrides)
+        Self::on(api, target::base(api, at)?, request, overrides, block_overrides)
     }
 
     /// The same on a state and in a block that are known already.

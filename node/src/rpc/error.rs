@@ -61,6 +61,15 @@ impl RpcError {
         Self::new(PARAMS, message)
     }
 
+    /// A parameter cannot be read as what it has to be. Where in its text is left out: clients do
+    /// not see that text.
+    pub(crate) fn argument(at: usize, name: &str, error: &serde_json::Error) -> Self {
+        let place = format!(" at line {} column {}", error.line(), error.column());
+        let text = error.to_string();
+        let reason = text.strip_suffix(&place).unwrap_or(&text);
+        Self::params(format!("invalid argument {at} ({name}): {reason}"))
+    }
+
     /// The request is well formed, but cannot be done.
     pub(crate) fn server(message: impl Into<String>) -> Self {
         Self::new(SERVER, message)

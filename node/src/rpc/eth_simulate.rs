@@ -4,16 +4,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use alloy_consensus::constants::EMPTY_WITHDRAWALS;
-use alloy_consensus::proofs::ordered_trie_root_with_encoder;
-use alloy_consensus::{Header, SignableTransaction, TxEip1559, Typed2718};
+use alloy_consensus::{Header, SignableTransaction, TxEip1559};
 use alloy_eips::eip2718::Encodable2718;
-use alloy_primitives::{B256, Bloom, Bytes, Signature, U64, U256};
+use alloy_primitives::{B256, Bytes, Signature, U64, U256};
 use alloy_rpc_types_eth::simulate::{SimBlock, SimulatePayload};
-use alloy_rpc_types_eth::{BlockId as Target, BlockOverrides, TransactionRequest};
+use alloy_rpc_types_eth::{BlockId as Target, BlockOverrides, Log, TransactionRequest};
 use causeway_chainspec::{
-    Block, BlockEnv, Receipt, SkipReason, StateDiff, StateReader, Tx, TxEnvelope,
+    Block, BlockEnv, Receipt, SkipReason, StateDiff, StateReader, Tx, TxEnvelope, roots,
 };
-use causeway_execution::overlay::Patched;
+use causeway_execution::overlay::StateOver;
 use causeway_execution::vm::CallResult;
 use causeway_execution::{Applied, Call, CallOutput, VmError};
 use jsonrpsee::core::RegisterMethodError;
@@ -115,8 +114,8 @@ impl Simulation<'_> {
         self.made += 1;
         let SimBlock { block_overrides, state_overrides, calls } = block;
         self.open(block_overrides.unwrap_or_default())?;
-        let state = self.state();
-        self.diff.merge(&override_state(&state, state_overrides.unwrap_or_default())?);
+        let changes = override_state(&self.state(), state_overrides.unwrap_or_default())?;
+        self.diff.merge(&changes);
         let mut made = Made::default();
         for (at, request) in calls.into_iter().enumerate() {
             if Instant::now() > self.deadline {
@@ -139,8 +138,8 @@ impl Simulation<'_> {
         self.close(made)
     }
 
-    fn state(&self) -> Patched {
-        Patched { diff: self.diff.clone(), below: self.below.clone() }
+    fn state(&self) -> StateOver<'_> {
+        StateOver { diff: &self.diff, below: &*self.below }
     }
 
     /// Sets up the environment of the next block.
@@ -187,8 +186,7 @@ impl Simulation<'_> {
 
     /// Ends the block. Its state root is zero: nothing is hashed for a block that nobody keeps.
     fn close(&mut self, made: Made) -> RpcResult<(Arc<Block>, Vec<Value>)> {
-        let Made { txs, receipts, outputs, gas_used, bloom } = made;
-        let pairs: Vec<_> = txs.iter().zip(&receipts).collect();
+        let Made { txs, receipts, outputs, gas_used } = made;
         let header = Header {
             parent_hash: self.parent.hash,
             number: self.env.number,
@@ -198,13 +196,9 @@ impl Simulation<'_> {
             base_fee_per_gas: Some(self.env.base_fee),
             beneficiary: self.env.beneficiary,
             mix_hash: self.env.mix_hash,
-            logs_bloom: bloom,
-            transactions_root: ordered_trie_root_with_encoder(&txs, |tx, out| {
-                out.extend_from_slice(&tx.raw);
-            }),
-            receipts_root: ordered_trie_root_with_encoder(&pairs, |(tx, receipt), out| {
-                receipt.encode_2718(tx.envelope.ty(), out);
-            }),
+            logs_bloom: roots::bloom(&receipts),
+            transactions_root: roots::transactions_root(&txs),
+            receipts_root: roots::receipts_root(&txs, &receipts, &[]),
             withdrawals_root: Some(EMPTY_WITHDRAWALS),
             blob_gas_used: Some(0),
             excess_blob_gas: Some(0),
@@ -227,10 +221,8 @@ impl Simulation<'_> {
             ethereum: None,
         });
         self.parent = block.clone();
-        let receipts = json::receipts(&block);
-        let calls =
-            outputs.into_iter().zip(receipts).map(|(output, receipt)| shown(output, receipt));
-        Ok((block, calls.collect()))
+        let calls = all_shown(&block, outputs);
+        Ok((block, calls))
     }
 }
 
@@ -241,13 +233,11 @@ struct Made {
     receipts: Vec<Receipt>,
     outputs: Vec<CallOutput>,
     gas_used: u64,
-    bloom: Bloom,
 }
 
 impl Made {
     fn push(&mut self, tx: Tx, call: &Call, output: CallOutput) {
         self.gas_used += output.gas_used;
-        output.logs.iter().for_each(|log| self.bloom.accrue_log(log));
         let nonce = alloy_consensus::Transaction::nonce(&tx.envelope);
         self.receipts.push(Receipt {
             success: output.result == CallResult::Success,
@@ -281,8 +271,15 @@ fn unsigned(env: &BlockEnv, call: &Call, nonce: u64, tip: u128) -> Tx {
     Tx { hash: alloy_primitives::keccak256(&raw), raw, sender: call.from, envelope }
 }
 
-/// What a call came to.
-fn shown(output: CallOutput, receipt: json::ReceiptJson) -> Value {
+/// What the calls of a block came to.
+fn all_shown(block: &Block, outputs: Vec<CallOutput>) -> Vec<Value> {
+    let mut logs = json::logs(block, false);
+    let mut own = |output: &CallOutput| logs.by_ref().take(output.logs.len()).collect();
+    outputs.into_iter().map(|output| (own(&output), output)).map(shown).collect()
+}
+
+/// What a call came to, with its logs as they stand in its block.
+fn shown((logs, output): (Vec<Log>, CallOutput)) -> Value {
     let success = output.result == CallResult::Success;
     let error = match &output.result {
         CallResult::Success => None,
@@ -294,7 +291,7 @@ fn shown(output: CallOutput, receipt: json::ReceiptJson) -> Value {
     };
     let mut shown = json!({
         "returnData": output.output,
-        "logs": receipt.into_logs(),
+        "logs": logs,
         "gasUsed": U64::from(output.gas_used),
         "status": U64::from(u8::from(success)),
     });

@@ -1,7 +1,5 @@
 //! `rollup`: how far a block is on its way to being final, and which DA block brought it.
 
-use std::ops::RangeInclusive;
-
 use alloy_primitives::{B256, keccak256};
 use alloy_rpc_types_eth::{BlockId as Target, BlockNumberOrTag};
 use causeway_chainspec::Block;
@@ -24,9 +22,14 @@ pub(crate) fn register(table: &mut Table) -> Result<(), RegisterMethodError> {
     table.heavy("rollup_batchOf", |api, args, _| {
         let chain = api.backend.chain();
         let number = target::number(&*chain, args.need(0, "block number")?);
-        batch_of(api, &*chain, number).map(|batch| batch.map(|(batch, _)| batch))
+        batch_of(api, &*chain, number)
     })?;
-    table.heavy("rollup_getBatch", |api, args, _| batch(api, args.need(0, "da height")?))?;
+    table.heavy("rollup_getBatch", |api, args, _| {
+        let height = args.need(0, "da height")?;
+        let derivation = derivation(api)?;
+        let derived = derivation.at(height)?;
+        Ok(derived.map(|derived| batch(derivation, &derived)).transpose()?.flatten())
+    })?;
     table.heavy("rollup_listBatches", |api, args, _| batches(api, args))?;
     table.quick("rollup_safeHeadAtDaHeight", |api, args| {
         let height: u64 = args.need(0, "da height")?;
@@ -71,7 +74,7 @@ fn finality(api: &Api, asked: Asked) -> RpcResult<Value> {
         "stage": stage,
         "missing": missing,
         "sequenced": { "timeMs": block.plan.claim.time_ms, "term": block.plan.claim.term },
-        "batch": posted.as_ref().map(|(batch, _)| batch),
+        "batch": posted,
         "safe": safe,
         "finalized": finalized,
     }))
@@ -82,11 +85,7 @@ fn derivation(api: &Api) -> RpcResult<&dyn Derivation> {
 }
 
 /// The batch that made a block safe: the DA block with its height, and all blocks it brought.
-fn batch_of(
-    api: &Api,
-    chain: &dyn ChainReader,
-    number: u64,
-) -> RpcResult<Option<(Value, Derived)>> {
+fn batch_of(api: &Api, chain: &dyn ChainReader, number: u64) -> RpcResult<Option<Value>> {
     let Some(derivation) = api.backend.derivation() else { return Ok(None) };
     if number == 0 || number > chain.safe().number {
         return Ok(None);
@@ -101,19 +100,19 @@ fn batch_of(
             _ => low = middle + 1,
         }
     }
-    let Some(derived) = derivation.at(low)?.filter(|derived| derived.safe >= number) else {
-        return Ok(None);
-    };
-    Ok(Some((shown(derivation, &derived)?, derived)))
+    match derivation.at(low)? {
+        Some(derived) if derived.safe >= number => batch(derivation, &derived),
+        _ => Ok(None),
+    }
 }
 
-/// The blocks a DA block brought; null if it brought none.
-fn batch(api: &Api, height: u64) -> RpcResult<Value> {
-    let derivation = derivation(api)?;
-    match derivation.at(height)? {
-        Some(derived) if !brought(derivation, &derived)?.is_empty() => shown(derivation, &derived),
-        _ => Ok(Value::Null),
-    }
+/// The blocks a DA block brought; `None` if it brought none.
+fn batch(derivation: &dyn Derivation, derived: &Derived) -> RpcResult<Option<Value>> {
+    let below = derived.da.height.checked_sub(1);
+    let before = below.map(|height| derivation.at(height)).transpose()?.flatten();
+    let (first, last) = (before.map_or(0, |before| before.safe) + 1, derived.safe);
+    let shown = || json!({ "da": da(derived), "firstBlock": first, "lastBlock": last });
+    Ok((first <= last).then(shown))
 }
 
 fn batches(api: &Api, args: &Args) -> RpcResult<Vec<Value>> {
@@ -131,25 +130,12 @@ fn batches(api: &Api, args: &Args) -> RpcResult<Vec<Value>> {
         (*heights.start()..=newest.min(*heights.end())).rev().take(MAX_BATCHES as usize * 10)
     {
         let Some(derived) = derivation.at(height)? else { continue };
-        if !brought(derivation, &derived)?.is_empty() {
-            found.push(shown(derivation, &derived)?);
-        }
+        found.extend(batch(derivation, &derived)?);
         if found.len() as u64 >= most {
             break;
         }
     }
     Ok(found)
-}
-
-fn brought(derivation: &dyn Derivation, derived: &Derived) -> RpcResult<RangeInclusive<u64>> {
-    let below = derived.da.height.checked_sub(1);
-    let before = below.map(|height| derivation.at(height)).transpose()?.flatten();
-    Ok(before.map_or(0, |before| before.safe) + 1..=derived.safe)
-}
-
-fn shown(derivation: &dyn Derivation, derived: &Derived) -> RpcResult<Value> {
-    let (first, last) = brought(derivation, derived)?.into_inner();
-    Ok(json!({ "da": da(derived), "firstBlock": first, "lastBlock": last }))
 }
 
 fn da(derived: &Derived) -> Value {

@@ -180,13 +180,6 @@ pub(crate) struct ReceiptJson {
     deposit_receipt_version: Option<U64>,
 }
 
-impl ReceiptJson {
-    /// Its logs alone.
-    pub(crate) fn into_logs(self) -> Vec<Log> {
-        self.logs
-    }
-}
-
 /// The receipts of a block, in order.
 pub(crate) fn receipts(block: &Block) -> Vec<ReceiptJson> {
     let mut first_log = 0;

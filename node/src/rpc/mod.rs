@@ -333,11 +333,19 @@ fn table_of(
 /// Namespaces of chains that are no rollup: all but those that are about one.
 pub fn namespaces_of_ethereum() -> Vec<String> {
     let rollup = ["rollup", "metalayer"];
-    let mut names: Vec<_> = MODULES.iter().map(|(name, _)| *name).collect();
-    names.retain(|name| !rollup.contains(name));
-    names.sort_unstable();
-    names.dedup();
-    names.into_iter().map(str::to_owned).collect()
+    let names = all_namespaces(MODULES).into_iter().filter(|name| !rollup.contains(name));
+    names.map(str::to_owned).collect()
+}
+
+/// Every namespace once, in the order of a table.
+fn all_namespaces(modules: &[(&'static str, Register)]) -> Vec<&'static str> {
+    let mut all = Vec::new();
+    for (name, _) in modules {
+        if !all.contains(name) {
+            all.push(*name);
+        }
+    }
+    all
 }
 
 /// The namespaces that answer, and those that do not, each once and in the order of the table.
@@ -345,12 +353,7 @@ fn namespaces(
     modules: &[(&'static str, Register)],
     wanted: &[String],
 ) -> eyre::Result<(Vec<&'static str>, Vec<&'static str>)> {
-    let mut all: Vec<&'static str> = Vec::new();
-    for (name, _) in modules {
-        if !all.contains(name) {
-            all.push(name);
-        }
-    }
+    let all = all_namespaces(modules);
     if let Some(unknown) = wanted.iter().find(|name| !all.contains(&name.as_str())) {
         bail!("rpc: unknown namespace {unknown:?}: this binary has {all:?}");
     }

@@ -61,14 +61,14 @@ pub(crate) fn register(table: &mut Table) -> Result<(), RegisterMethodError> {
     })?;
     table.heavy("trace_call", |api, args, deadline| {
         let request: TransactionRequest = args.need(0, "transaction")?;
-        let base = base(api, args.option(2, "block")?)?;
+        let base = target::base(api, args.option(2, "block")?)?;
         let step = step(api, &base, request, kinds(args, 1)?)?;
         one(Tracing::new(api, deadline, None).run(&*base.0, &base.1, &[step])?)
     })?;
     table.heavy("trace_callMany", call_many)?;
     table.heavy("trace_rawTransaction", |api, args, deadline| {
         let raw: Bytes = args.need(0, "transaction")?;
-        let (state, env) = base(api, args.option(2, "block")?)?;
+        let (state, env) = target::base(api, args.option(2, "block")?)?;
         let tx = Traced::Tx(Arc::new(Tx::decode(raw)?), TxPlace::default());
         let steps = [(tx, Tracer::Parity(kinds(args, 1)?))];
         one(Tracing::new(api, deadline, None).run(&*state, &env, &steps)?)
@@ -95,16 +95,6 @@ fn one(mut traces: Vec<Trace>) -> RpcResult<TraceResults> {
     traces.pop().ok_or_else(|| RpcError::internal("a trace is missing")).and_then(parity)
 }
 
-/// State after a block (the newest by default) and the environment of a call there.
-fn base(api: &Api, at: Option<Target>) -> RpcResult<(Arc<dyn StateReader>, BlockEnv)> {
-    let chain = api.backend.chain();
-    let (number, state) = target::state(&*chain, at)?;
-    let pending = at == Some(Target::Number(BlockNumberOrTag::Pending));
-    let env =
-        if pending { Some(chain.next_env(api.backend.now_ms())?) } else { chain.env(number)? };
-    Ok((state, env.ok_or_else(RpcError::pruned)?))
-}
-
 fn step(
     api: &Api,
     (state, env): &(Arc<dyn StateReader>, BlockEnv),
@@ -122,7 +112,7 @@ fn call_many(api: &Api, args: &Args, deadline: Instant) -> RpcResult<Vec<TraceRe
     if calls.len() > MAX_CALLS {
         return Err(RpcError::params(format!("{} calls, most {MAX_CALLS}", calls.len())));
     }
-    let base = base(api, args.option(1, "block")?)?;
+    let base = target::base(api, args.option(1, "block")?)?;
     let steps = calls
         .into_iter()
         .map(|(request, kinds)| step(api, &base, request, kinds))
@@ -235,7 +225,7 @@ fn filter(api: &Api, args: &Args, deadline: Instant) -> RpcResult<Vec<LocalizedT
 
 /// A filter; unlike in Parity's own words, its blocks may be tags.
 fn read_filter(chain: &dyn ChainReader, mut filter: Value) -> RpcResult<TraceFilter> {
-    let wrong = |error| RpcError::params(format!("invalid argument 0 (filter): {error}"));
+    let wrong = |error| RpcError::argument(0, "filter", &error);
     for field in ["fromBlock", "toBlock"] {
         if let Some(block) = filter.get_mut(field).filter(|block| block.is_string()) {
             let tag: BlockNumberOrTag = serde_json::from_value(block.take()).map_err(wrong)?;

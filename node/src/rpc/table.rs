@@ -222,7 +222,6 @@ impl Args {
         name: &str,
     ) -> RpcResult<Option<T>> {
         let Some(raw) = self.0.get(at) else { return Ok(None) };
-        serde_json::from_str(raw.get())
-            .map_err(|error| RpcError::params(format!("invalid argument {at} ({name}): {error}")))
+        serde_json::from_str(raw.get()).map_err(|error| RpcError::argument(at, name, &error))
     }
 }

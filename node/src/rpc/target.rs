@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use alloy_rpc_types_eth::{BlockId as Target, BlockNumberOrTag};
-use causeway_chainspec::{Block, StateReader};
+use causeway_chainspec::{Block, BlockEnv, StateReader};
 
 use super::backend::ChainReader;
 use super::error::{RpcError, RpcResult};
+use super::table::Api;
 
 /// Number a tag stands for; `pending` stands for the block it is built on. May be above `latest`.
 pub(crate) fn number(chain: &dyn ChainReader, tag: BlockNumberOrTag) -> u64 {
@@ -52,4 +53,20 @@ pub(crate) fn state(
     }
     let state = chain.state(number)?.ok_or_else(RpcError::pruned)?;
     Ok((number, state))
+}
+
+/// State after the block meant (`latest` by default) and the environment of a call there: that of
+/// the block itself, or of the one that would come next for `pending`.
+pub(crate) fn base(
+    api: &Api,
+    target: Option<Target>,
+) -> RpcResult<(Arc<dyn StateReader>, BlockEnv)> {
+    let chain = api.backend.chain();
+    let (number, state) = state(&*chain, target)?;
+    let env = if target == Some(Target::Number(BlockNumberOrTag::Pending)) {
+        chain.next_env(api.backend.now_ms())?
+    } else {
+        chain.env(number)?.ok_or_else(RpcError::pruned)?
+    };
+    Ok((state, env))
 }

@@ -71,15 +71,20 @@ fn open(dir: &Path, vm: &str) -> Pipeline {
 fn plan(pipeline: &Pipeline) -> BlockPlan {
     let genesis = pipeline.snapshot().block(0).expect("readable").expect("there");
     let body = BlockBody { inbound: Vec::new(), candidates: transfers(TXS) };
-    let claim = Claim {
-        number: 1,
-        parent: genesis.claim_hash,
-        time_ms: genesis.plan.claim.time_ms + 1000,
+    let claim = next(&genesis.plan.claim, &body);
+    BlockPlan::new(claim, body, Vec::new(), &|_| None)
+}
+
+/// The claim that follows another, a second later.
+fn next(parent: &Claim, body: &BlockBody) -> Claim {
+    Claim {
+        number: parent.number + 1,
+        parent: parent.hash(),
+        time_ms: parent.time_ms + 1000,
         inbound_root: body.inbound_root(),
         candidates_root: body.candidates_root(),
-        ..genesis.plan.claim.clone()
-    };
-    BlockPlan::new(claim, body, Vec::new(), &|_| None)
+        ..parent.clone()
+    }
 }
 
 /// Plans of blocks that follow each other, each of as many transfers, senders recovered.
@@ -94,14 +99,7 @@ fn line(pipeline: &Pipeline) -> Vec<BlockPlan> {
             inbound: Vec::new(),
             candidates: txs.iter().map(|tx| tx.raw.clone()).collect(),
         };
-        let claim = Claim {
-            number: parent.number + 1,
-            parent: parent.hash(),
-            time_ms: parent.time_ms + 1000,
-            inbound_root: body.inbound_root(),
-            candidates_root: body.candidates_root(),
-            ..parent.clone()
-        };
+        let claim = next(parent, &body);
         let candidates = txs.iter().cloned().map(Candidate::Tx).collect();
         plans.push(BlockPlan { claim, body, forced: Vec::new(), candidates });
     }

@@ -77,7 +77,7 @@ pub(super) fn witness(
 
 /// Histories of accounts, against reading the chain.
 pub(super) fn histories(chain: &mut Chain<'_>, snapshot: &Snapshot) -> eyre::Result<()> {
-    ensure!(snapshot.has_address_index(), "the index is on");
+    let index = snapshot.index().context("the index is on")?;
     let people = chain.world.people.clone();
     for _ in 0..3 {
         let address = *chain.rng.pick(&people);
@@ -91,7 +91,7 @@ pub(super) fn histories(chain: &mut Chain<'_>, snapshot: &Snapshot) -> eyre::Res
                         true => receipt.deposit_nonce,
                         false => alloy_consensus::Transaction::nonce(&tx.envelope),
                     };
-                    let found = snapshot.sent(address, nonce)?;
+                    let found = index.sent(address, nonce)?;
                     ensure!(found == Some(place), "{address} {nonce} is at {found:?}");
                 }
                 if tx.sender == address || about(tx, receipt, address) {
@@ -99,10 +99,10 @@ pub(super) fn histories(chain: &mut Chain<'_>, snapshot: &Snapshot) -> eyre::Res
                 }
             }
         }
-        let found = snapshot.appearances(address, Search::Above(0), usize::MAX)?;
+        let found = index.appearances(address, Search::Above(0), usize::MAX)?;
         ensure!(found.iter().eq(&expected), "{address}: {found:?}, not {expected:?}");
         let some = 1 + chain.rng.below(6) as usize;
-        let page = snapshot.appearances(address, Search::Below(u64::MAX), some)?;
+        let page = index.appearances(address, Search::Below(u64::MAX), some)?;
         let newest: Vec<_> = expected.iter().rev().copied().take(page.len()).collect();
         ensure!(page == newest && page.len() >= some.min(expected.len()), "{address}: {page:?}");
         chain.count("histories");

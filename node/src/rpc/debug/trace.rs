@@ -124,15 +124,14 @@ fn known(api: &Api, raw: &[u8]) -> RpcResult<B256> {
 /// A call on the state after a block, or before one of its transactions (`txIndex`).
 fn call(api: &Api, args: &Args, deadline: Instant) -> RpcResult<GethTrace> {
     let request: TransactionRequest = args.need(0, "transaction")?;
-    let at = args.option::<Target>(1, "block")?.unwrap_or_default();
+    let at: Option<Target> = args.option(1, "block")?;
     let options: GethDebugTracingCallOptions = args.option(2, "tracer")?.unwrap_or_default();
     check(&options.tracing_options)?;
     let tracing = Tracing::new(api, deadline, timeout(&options.tracing_options)?);
-    let chain = api.backend.chain();
     let base = match options.tx_index {
         Some(index) => {
             let index = usize::try_from(index).unwrap_or(usize::MAX);
-            let replay = replays::block(&*chain, at)?;
+            let replay = replays::block(&*api.backend.chain(), at.unwrap_or_default())?;
             let count = replay.block.txs.len();
             if index > count {
                 return Err(RpcError::params(format!(
@@ -141,16 +140,7 @@ fn call(api: &Api, args: &Args, deadline: Instant) -> RpcResult<GethTrace> {
             }
             (tracing.before(&replay, index)?, replay.env.clone())
         }
-        None => {
-            let (number, state) = target::state(&*chain, Some(at))?;
-            let pending = at == Target::Number(BlockNumberOrTag::Pending);
-            let env = if pending {
-                Some(chain.next_env(api.backend.now_ms())?)
-            } else {
-                chain.env(number)?
-            };
-            (state, env.ok_or_else(RpcError::pruned)?)
-        }
+        None => target::base(api, at)?,
     };
     let overrides = options.state_overrides.unwrap_or_default();
     let prepared = Prepared::on(api, base, request, overrides, options.block_overrides)?;

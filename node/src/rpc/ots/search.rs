@@ -6,12 +6,12 @@ use std::time::Instant;
 use alloy_primitives::{Address, B256};
 use alloy_rpc_types_trace::geth::CallFrame;
 use causeway_chainspec::Block;
-use causeway_execution::store::Search;
+use causeway_execution::store::{AddressIndex, Search};
 use jsonrpsee::core::RegisterMethodError;
 use serde_json::{Value, json};
 
 use super::{frames, number, page_size, receipt};
-use crate::rpc::backend::{AddressIndex, ChainReader};
+use crate::rpc::backend::ChainReader;
 use crate::rpc::error::{RpcError, RpcResult};
 use crate::rpc::json;
 use crate::rpc::replays::{self, Tracing};

@@ -18,13 +18,13 @@ use causeway_chainspec::{
 use causeway_consensus::SequencerStatus;
 use causeway_da::DaError;
 use causeway_execution::pipeline::{Proof, Replay, Witness};
+use causeway_execution::store::AddressIndex;
 use causeway_execution::{ExecutionError, Pipeline, Vm};
 use parking_lot::Mutex;
 use tokio::sync::{broadcast, watch};
 
 use super::fake_vm::FakeVm;
 use crate::node::recent::Reader;
-use crate::rpc::backend::AddressIndex;
 use crate::rpc::{
     Backend, BlockEvent, ChainReader, NodeStatus, PoolContent, SubmitError, SyncStatus, Verified,
 };
@@ -273,6 +273,9 @@ impl ChainReader for FakeChain {
         Ok(env(self.blocks.len() as u64))
     }
     fn oldest_state(&self) -> Result<u64, ExecutionError> {
+        Ok(self.oldest_state)
+    }
+    fn oldest_proof(&self) -> Result<u64, ExecutionError> {
         Ok(self.oldest_state)
     }
     fn replay(&self, number: u64) -> Result<Option<Replay>, ExecutionError> {
