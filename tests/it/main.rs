@@ -31,3 +31,4 @@ mod sim;
 mod spans;
 mod tidy;
 mod unwind;
+mod web3py;

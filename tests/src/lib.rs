@@ -19,6 +19,7 @@ pub mod npm;
 pub mod openrpc;
 pub mod posted;
 pub mod process;
+pub mod python;
 pub mod rival;
 pub mod sim;
 pub mod toy_bft;

@@ -2,8 +2,9 @@
 
 use std::time::Instant;
 
-use alloy_consensus::{SignableTransaction, TxEip1559, TxLegacy};
+use alloy_consensus::{SignableTransaction, TxEip1559, TxEip7702, TxLegacy};
 use alloy_eips::eip2718::Encodable2718;
+use alloy_eips::eip7702::SignedAuthorization;
 use alloy_primitives::{Address, B256, Bytes, Signature, U256, keccak256};
 use alloy_rpc_types_eth::TransactionRequest;
 use causeway_chainspec::{Tx, TxEnvelope};
@@ -28,6 +29,8 @@ pub(crate) enum Unsigned {
     Legacy(TxLegacy),
     /// With a cap and a tip.
     Dynamic(TxEip1559),
+    /// With authorizations as well (EIP-7702).
+    SetCode(TxEip7702),
 }
 
 impl Unsigned {
@@ -36,6 +39,7 @@ impl Unsigned {
         match self {
             Self::Legacy(tx) => tx.signature_hash(),
             Self::Dynamic(tx) => tx.signature_hash(),
+            Self::SetCode(tx) => tx.signature_hash(),
         }
     }
 
@@ -44,6 +48,7 @@ impl Unsigned {
         let envelope = match self {
             Self::Legacy(tx) => TxEnvelope::Legacy(tx.into_signed(signature)),
             Self::Dynamic(tx) => TxEnvelope::Eip1559(tx.into_signed(signature)),
+            Self::SetCode(tx) => TxEnvelope::Eip7702(tx.into_signed(signature)),
         };
         let raw = Bytes::from(envelope.encoded_2718());
         Tx { hash: keccak256(&raw), raw, sender, envelope }
@@ -70,13 +75,17 @@ fn fill(api: &Api, args: &Args, deadline: Instant) -> RpcResult<Value> {
 /// given.
 pub(crate) fn filled(api: &Api, args: &Args, deadline: Instant) -> RpcResult<Filled> {
     let request: TransactionRequest = args.need(0, "transaction")?;
-    let typed = request.authorization_list.as_ref().is_some_and(|list| !list.is_empty());
-    if typed || request.has_eip4844_fields() {
+    if request.has_eip4844_fields() {
         return Err(RpcError::params(
-            "invalid argument 0 (transaction): with blobs or authorizations, fill it yourself",
+            "invalid argument 0 (transaction): with blobs, fill it yourself",
         ));
     }
     let (base_fee, tip) = (next_base_fee(api)?, suggested_tip(api)?);
+    if request.authorization_list.is_some() && request.gas_price.is_some() {
+        return Err(RpcError::params(
+            "invalid argument 0 (transaction): with authorizations it has no gasPrice",
+        ));
+    }
     // What is wrong with the prices it names is told as eth_call tells it.
     fees(&request, base_fee)?;
     let gas_limit = match request.gas.filter(|gas| *gas > 0) {
@@ -91,7 +100,7 @@ pub(crate) fn filled(api: &Api, args: &Args, deadline: Instant) -> RpcResult<Fil
         None => next_nonce(api, call.from)?,
     };
     let chain_id = api.backend.spec().chain_id;
-    let (to, value, input) = (call.to, call.value, call.input);
+    let (to, value, input, access_list) = (call.to, call.value, call.input, call.access_list);
     let unsigned = match price {
         Some(gas_price) => {
             let chain_id = Some(chain_id);
@@ -102,8 +111,7 @@ pub(crate) fn filled(api: &Api, args: &Args, deadline: Instant) -> RpcResult<Fil
             let max_priority_fee_per_gas = own_tip.unwrap_or(tip);
             let usual = u128::from(base_fee) * 2 + max_priority_fee_per_gas;
             let max_fee_per_gas = cap.unwrap_or(usual);
-            let access_list = call.access_list;
-            Unsigned::Dynamic(TxEip1559 {
+            let tx = TxEip1559 {
                 chain_id,
                 nonce,
                 gas_limit,
@@ -113,10 +121,33 @@ pub(crate) fn filled(api: &Api, args: &Args, deadline: Instant) -> RpcResult<Fil
                 value,
                 access_list,
                 input,
-            })
+            };
+            match call.authorizations.is_empty() {
+                true => Unsigned::Dynamic(tx),
+                false => Unsigned::SetCode(with_authorizations(tx, call.authorizations)?),
+            }
         }
     };
     Ok(Filled { from: call.from, unsigned })
+}
+
+/// The same of type 4 (EIP-7702), which calls and never creates.
+fn with_authorizations(tx: TxEip1559, list: Vec<SignedAuthorization>) -> RpcResult<TxEip7702> {
+    let wrong =
+        "invalid argument 0 (transaction): with authorizations it creates nothing: name \"to\"";
+    let to = tx.to.to().copied().ok_or_else(|| RpcError::params(wrong))?;
+    Ok(TxEip7702 {
+        chain_id: tx.chain_id,
+        nonce: tx.nonce,
+        gas_limit: tx.gas_limit,
+        max_fee_per_gas: tx.max_fee_per_gas,
+        max_priority_fee_per_gas: tx.max_priority_fee_per_gas,
+        to,
+        value: tx.value,
+        access_list: tx.access_list,
+        authorization_list: list,
+        input: tx.input,
+    })
 }
 
 /// The nonce after what waits and can run.

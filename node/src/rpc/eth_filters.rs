@@ -14,7 +14,7 @@ use tokio::sync::broadcast;
 
 use super::backend::ChainReader;
 use super::error::{RpcError, RpcResult};
-use super::eth_logs::{self, Search};
+use super::eth_logs::{self, LogFilter, Search};
 use super::json;
 use super::table::{Api, Args, Table};
 
@@ -23,7 +23,7 @@ const IDLE: Duration = Duration::from_secs(300);
 
 pub(crate) fn register(table: &mut Table) -> Result<(), RegisterMethodError> {
     table.quick("eth_newFilter", |api, args| {
-        let filter: Filter = args.need(0, "filter")?;
+        let filter: LogFilter = args.need(0, "filter")?;
         eth_logs::check(&filter)?;
         let cursor = start(&*api.backend.chain(), &filter);
         add(api, Kind::Logs { filter: Box::new(filter), cursor })
@@ -62,7 +62,7 @@ struct Polled {
 
 /// A cursor is the number and hash of the last block that was told, or of the one below the first.
 enum Kind {
-    Logs { filter: Box<Filter>, cursor: (u64, B256) },
+    Logs { filter: Box<LogFilter>, cursor: (u64, B256) },
     Blocks { cursor: (u64, B256) },
     Pending { full: bool, events: broadcast::Receiver<Arc<Tx>> },
 }

@@ -2,12 +2,16 @@
 //! to ask again.
 
 use std::borrow::Cow;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Instant;
 
 use alloy_rpc_types_eth::{BlockNumberOrTag, BloomFilter, Filter, FilterBlockOption, Log};
 use causeway_chainspec::Block;
 use jsonrpsee::core::RegisterMethodError;
+use serde::de::{Error, IgnoredAny};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 
 use super::backend::ChainReader;
 use super::error::{RpcError, RpcResult};
@@ -21,14 +25,14 @@ const MAX_VALUES: usize = 1000;
 
 pub(crate) fn register(table: &mut Table) -> Result<(), RegisterMethodError> {
     table.heavy("eth_getLogs", |api, args, deadline| {
-        let filter: Filter = args.need(0, "filter")?;
+        let filter: LogFilter = args.need(0, "filter")?;
         check(&filter)?;
         get(api, &filter, deadline)
     })
 }
 
 /// All logs a filter matches, oldest first.
-pub(crate) fn get(api: &Api, filter: &Filter, deadline: Instant) -> RpcResult<Vec<LogText>> {
+pub(crate) fn get(api: &Api, filter: &LogFilter, deadline: Instant) -> RpcResult<Vec<LogText>> {
     let chain = api.backend.chain();
     let Some((from, to)) = range(&*chain, filter)? else { return Ok(Vec::new()) };
     let (max_blocks, max_logs) = (api.config.log_blocks, api.config.log_results);
@@ -52,15 +56,51 @@ pub(crate) fn get(api: &Api, filter: &Filter, deadline: Instant) -> RpcResult<Ve
     Ok(found)
 }
 
+/// A filter as it was written. A log with fewer topics than it has places matches in none of them,
+/// though nothing is asked of those places (geth does so).
+#[derive(Debug, Clone, Default)]
+pub(crate) struct LogFilter {
+    filter: Filter,
+    places: usize,
+}
+
+impl LogFilter {
+    /// Whether a log matches, wherever it stands.
+    pub(crate) fn matches(&self, log: &alloy_primitives::Log) -> bool {
+        log.topics().len() >= self.places && self.filter.matches(log)
+    }
+}
+
+impl Deref for LogFilter {
+    type Target = Filter;
+
+    fn deref(&self) -> &Filter {
+        &self.filter
+    }
+}
+
+impl<'de> Deserialize<'de> for LogFilter {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Places {
+            topics: Option<Vec<IgnoredAny>>,
+        }
+        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        let filter = serde_json::from_str(raw.get()).map_err(D::Error::custom)?;
+        let places: Places = serde_json::from_str(raw.get()).map_err(D::Error::custom)?;
+        Ok(Self { filter, places: places.topics.map_or(0, |topics| topics.len()) })
+    }
+}
+
 /// A filter with its blooms, which are costly to make.
 pub(crate) struct Search<'a> {
-    filter: &'a Filter,
+    filter: &'a LogFilter,
     addresses: Cow<'a, BloomFilter>,
     topics: [Cow<'a, BloomFilter>; 4],
 }
 
 impl<'a> Search<'a> {
-    pub(crate) fn new(filter: &'a Filter) -> Self {
+    pub(crate) fn new(filter: &'a LogFilter) -> Self {
         let (addresses, topics) = (filter.address_bloom_filter(), filter.topics_bloom_filter());
         Self { filter, addresses, topics }
     }

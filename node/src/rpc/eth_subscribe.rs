@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use alloy_primitives::B256;
-use alloy_rpc_types_eth::Filter;
 use causeway_chainspec::Block;
 use jsonrpsee::core::{RegisterMethodError, SubscriptionResult};
 use jsonrpsee::{PendingSubscriptionSink, SubscriptionSink};
@@ -13,6 +12,7 @@ use tokio::sync::broadcast;
 
 use super::backend::Backend;
 use super::error::{RpcError, RpcResult};
+use super::eth_logs::LogFilter;
 use super::table::{Api, Args, Table};
 use super::{eth_chain, eth_logs, json};
 
@@ -40,7 +40,7 @@ pub(crate) fn register(table: &mut Table) -> Result<(), RegisterMethodError> {
 /// What one can subscribe to.
 enum Topic {
     Heads,
-    Logs(Box<Filter>),
+    Logs(Box<LogFilter>),
     Pending { full: bool },
     Receipts(Option<Vec<B256>>),
     Syncing,
@@ -59,7 +59,7 @@ impl Topic {
         match name.as_str() {
             "newHeads" => Ok(Self::Heads),
             "logs" => {
-                let filter: Filter = args.option(1, "filter")?.unwrap_or_default();
+                let filter: LogFilter = args.option(1, "filter")?.unwrap_or_default();
                 eth_logs::check(&filter)?;
                 Ok(Self::Logs(Box::new(filter)))
             }
