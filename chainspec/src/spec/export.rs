@@ -40,7 +40,9 @@ pub fn export(
     format!("{json:#}\n")
 }
 
-fn genesis(spec: &ChainSpec, preinstalled: &BTreeMap<Address, GenesisAccount>) -> Value {
+/// The `config` of geth's genesis.json: chain id and forks. Blobs are as mainnet has them, since tools
+/// want some; the chain takes none.
+pub fn chain_config(spec: &ChainSpec) -> Value {
     let mut config = json!({
         "chainId": spec.chain_id,
         "terminalTotalDifficulty": 0,
@@ -72,6 +74,11 @@ fn genesis(spec: &ChainSpec, preinstalled: &BTreeMap<Address, GenesisAccount>) -
         }
     }
     config["blobSchedule"] = blobs;
+    config
+}
+
+fn genesis(spec: &ChainSpec, preinstalled: &BTreeMap<Address, GenesisAccount>) -> Value {
+    let config = chain_config(spec);
     let alloc: serde_json::Map<String, Value> = spec
         .genesis
         .alloc

@@ -49,6 +49,8 @@ pub struct RpcFile {
     pub origins: Option<Vec<String>>,
     /// `Host` values let in, as `localhost:*`; all if left out.
     pub hosts: Option<Vec<String>>,
+    /// Whether `eth_sendRawTransactionConditional` takes transactions; false if left out.
+    pub conditional: Option<bool>,
     /// Largest request in bytes.
     pub request_bytes: Option<NonZeroU32>,
     /// Largest response in bytes, of a whole batch, too.
@@ -92,6 +94,7 @@ impl RpcFile {
             namespaces: self.api.clone().unwrap_or_default(),
             origins: self.origins.clone().unwrap_or_default(),
             hosts: self.hosts.clone(),
+            conditional: self.conditional.unwrap_or(default.conditional),
             request_bytes: some(self.request_bytes, default.request_bytes),
             response_bytes: some(self.response_bytes, default.response_bytes),
             batch: some(self.batch, default.batch),
@@ -153,7 +156,7 @@ mod tests {
 
     #[test]
     fn every_limit_of_the_rpc_can_be_set() {
-        let text = "[rpc]\napi = [\"eth\"]\norigins = [\"*\"]\nhosts = [\"localhost:*\"]\n\
+        let text = "[rpc]\napi = [\"eth\"]\norigins = [\"*\"]\nhosts = [\"localhost:*\"]\nconditional = true\n\
                     request_bytes = 1\nresponse_bytes = 2\nbatch = 3\nconnections = 4\n\
                     subscriptions = 0\nworkers = 6\nfilters = 7\nlog_blocks = 8\nlog_results = 9\n\
                     trace_blocks = 13\ntrace_results = 14\ncall_gas = 10\ncall_timeout_ms = 11\nrequest_timeout_ms = 12\n";
@@ -164,7 +167,7 @@ mod tests {
         assert_eq!((config.connections, config.subscriptions, config.workers), (4, 0, 6));
         assert_eq!((config.filters, config.log_blocks, config.log_results), (7, 8, 9));
         assert_eq!((config.call_gas, config.call_timeout), (10, Duration::from_millis(11)));
-        assert_eq!(config.request_timeout, Duration::from_millis(12));
+        assert!(config.conditional && config.request_timeout == Duration::from_millis(12));
     }
 
     #[test]

@@ -24,6 +24,7 @@ const NOT_IN_TIME: i32 = 4;
 const NOT_READY: i32 = 5;
 const PRUNED: i32 = 4444;
 const UNAVAILABLE: i32 = -32002;
+const REJECTED: i32 = -32003;
 const BUSY: i32 = -32005;
 /// This node could, but is not set up to; or the VM of its chain cannot.
 const UNSUPPORTED: i32 = -32004;
@@ -99,6 +100,16 @@ impl RpcError {
     /// The call ran for too long.
     pub(crate) fn timeout(limit: Duration) -> Self {
         Self::server(format!("execution aborted (timeout = {}s)", limit.as_secs_f32()))
+    }
+
+    /// More is asked for than is allowed.
+    pub(crate) fn limit(what: impl Display) -> Self {
+        Self::new(BUSY, format!("limit exceeded: {what}"))
+    }
+
+    /// A transaction that its sender does not want as the chain is now.
+    pub(crate) fn rejected(why: impl Display) -> Self {
+        Self::new(REJECTED, format!("transaction rejected: {why}"))
     }
 
     /// No worker became free in time; clients retry this code by themselves.

@@ -1,4 +1,4 @@
-//! `eth_config` of an imported Ethereum chain (EIP-7910): the rules in force, the next, and the last.
+//! `eth_config` (EIP-7910): the rules in force, the next, and the last.
 
 use std::collections::BTreeMap;
 
@@ -8,17 +8,15 @@ use alloy_eips::eip4788::BEACON_ROOTS_ADDRESS;
 use alloy_eips::eip7002::WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS;
 use alloy_eips::eip7251::CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS;
 use alloy_primitives::{Address, FixedBytes, U64, U256};
-use causeway_chainspec::Fork;
 use causeway_chainspec::ethereum::Schedule;
+use causeway_chainspec::spec::export;
+use causeway_chainspec::{ChainSpec, Fork};
 use jsonrpsee::core::RegisterMethodError;
 use serde_json::{Value, json};
 
 use super::backend::ChainReader;
 use super::error::{RpcError, RpcResult};
 use super::table::Table;
-
-/// Not for this chain.
-const UNSUPPORTED: i32 = -32004;
 
 /// Precompiles by EIP-7910's names: number of the address, and the fork that brought them.
 const PRECOMPILES: &[(&str, u64, Fork)] = &[
@@ -42,11 +40,30 @@ const PRECOMPILES: &[(&str, u64, Fork)] = &[
     ("P256VERIFY", 0x100, Fork::Osaka),
 ];
 
+/// System contracts that chains of ours have, too.
+const OWN_CONTRACTS: [&str; 2] = ["BEACON_ROOTS_ADDRESS", "HISTORY_STORAGE_ADDRESS"];
+
 pub(crate) fn register(table: &mut Table) -> Result<(), RegisterMethodError> {
     table.quick("eth_config", |api, _| match api.backend.ethereum() {
         Some(ethereum) => config(ethereum.schedule(), &*api.backend.chain()),
-        None => Err(RpcError::new(UNSUPPORTED, "eth_config: only for imported Ethereum chains")),
+        None => own(api.backend.spec(), &*api.backend.chain()),
     })
+}
+
+/// Of a chain of ours: no blobs, and none of the contracts that only a parent chain has.
+fn own(spec: &ChainSpec, chain: &dyn ChainReader) -> RpcResult<Value> {
+    let rules = serde_json::from_value(export::chain_config(spec)).map_err(RpcError::internal)?;
+    let schedule = Schedule::new(&rules).map_err(RpcError::internal)?;
+    let mut answer = config(&schedule, chain)?;
+    for rules in ["current", "next", "last"] {
+        let Some(rules) = answer[rules].as_object_mut() else { continue };
+        let none = json!({ "target": 0, "max": 0, "baseFeeUpdateFraction": 5_007_716 });
+        rules.insert("blobSchedule".to_owned(), none);
+        if let Some(contracts) = rules.get_mut("systemContracts").and_then(Value::as_object_mut) {
+            contracts.retain(|name, _| OWN_CONTRACTS.contains(&name.as_str()));
+        }
+    }
+    Ok(answer)
 }
 
 /// What holds at the newest block, what comes next, and what comes last; the latter are null if

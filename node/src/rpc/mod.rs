@@ -14,6 +14,7 @@ mod eth_accounts;
 mod eth_blocks;
 mod eth_call;
 mod eth_chain;
+mod eth_conditional;
 mod eth_fees;
 mod eth_fill;
 mod eth_filters;
@@ -105,6 +106,7 @@ const MODULES: &[(&str, Register)] = &[
     ("eth", eth_logs::register),
     ("eth", eth_filters::register),
     ("eth", eth_submit::register),
+    ("eth", eth_conditional::register),
     ("eth", eth_subscribe::register),
     ("eth", ethereum_config::register),
     ("eth", ots::register_eth),
@@ -151,6 +153,8 @@ pub struct RpcConfig {
     pub subscriptions: u32,
     /// Most gas of `eth_call` and `eth_estimateGas`.
     pub call_gas: u64,
+    /// Whether `eth_sendRawTransactionConditional` takes transactions.
+    pub conditional: bool,
     /// Keys of accounts that the node signs for; of devnets alone.
     pub dev_accounts: Vec<PrivateKeySigner>,
     /// Longest a call or a search is waited for.
@@ -183,10 +187,11 @@ impl Default for RpcConfig {
             hosts: None,
             request_bytes: 2 << 20,
             response_bytes: 25 << 20,
-            batch: 100,
+            batch: 1000,
             connections: 500,
             subscriptions: 64,
             call_gas: 50_000_000,
+            conditional: false,
             dev_accounts: Vec::new(),
             call_timeout: Duration::from_secs(5),
             request_timeout: Duration::from_secs(60),

@@ -5,10 +5,13 @@ use std::time::Duration;
 use alloy_primitives::{Address, B256, Bytes, LogData, U256, b256, bytes};
 use alloy_sol_types::{Panic, SolCall, SolEvent};
 use causeway_bridge::l1::{self, Terms, alias};
+use causeway_chainspec::l1::source_hash;
+use causeway_chainspec::plan::Candidate;
+use causeway_chainspec::{KeyRole, KeyUpdate, TxEnvelope};
 use causeway_da::DaBackend;
 use causeway_da::ethereum::EthereumDa;
 use causeway_tests::anvil::CHAIN_ID;
-use eyre::ensure;
+use eyre::{OptionExt, bail, ensure};
 use serde_json::json;
 
 use super::{MAX_GAS, Parent, account, call, terms, word};
@@ -217,7 +220,10 @@ async fn senders_of_entries_are_not_aliased() -> eyre::Result<()> {
 async fn the_da_layer_forces_and_reads_entries() -> eyre::Result<()> {
     let parent = Parent::start().await?;
     let (url, key, portal) = (parent.anvil.url(), parent.anvil.key_file()?, parent.portal());
-    let options = toml::from_str(&format!("chain_id = {CHAIN_ID}\nportal = \"{portal}\""))?;
+    let options = toml::from_str(&format!(
+        "chain_id = {CHAIN_ID}\nportal = \"{portal}\"\nsystem_config = \"{}\"",
+        parent.config()
+    ))?;
     let settings = toml::from_str(&format!(
         "rpc = [{url:?}]\nbeacon = [{url:?}]\ntrust_roots = \"development\"\nkey = {key:?}"
     ))?;
@@ -229,7 +235,6 @@ async fn the_da_layer_forces_and_reads_entries() -> eyre::Result<()> {
     let log = forced(account(2), 1, call.data.clone());
     parent.emits((account(2), portal), call.clone(), &[log]).await?;
     da.force(bytes!("02bb")).await?;
-    // Messages are no entries.
     let call_of_message = message(MAX_GAS, 3);
     let log = deposited(account(2), &call_of_message);
     parent.emits((account(2), portal), call_of_message, &[log]).await?;
@@ -237,10 +242,22 @@ async fn the_da_layer_forces_and_reads_entries() -> eyre::Result<()> {
         let error = da.force(reserved).await;
         ensure!(error.is_err(), "the portal refuses it");
     }
-    let mut entries = Vec::new();
+    let new = [Address::repeat_byte(0x55)].to_vec();
+    let update = l1::setPostersCall { keys: new.clone() }.abi_encode().into();
+    parent.send(terms().owner, Some(parent.config()), update).await?;
+    let (mut entries, mut keys) = (Vec::new(), Vec::new());
     for height in before + 1..=parent.anvil.height().await? {
-        entries.extend(da.read(height).await?.forced);
+        let block = da.read(height).await?;
+        entries.extend(block.forced.into_iter().map(|entry| (block.da.hash, entry)));
+        keys.extend(block.keys);
     }
-    ensure!(entries == [bytes!("02aa"), call.data, bytes!("02bb")], "{} entries", entries.len());
+    let (at, last) = entries.pop().ok_or_eyre("no entries")?;
+    let signed: Vec<_> = entries.into_iter().map(|(_, entry)| entry).collect();
+    ensure!(signed == [bytes!("02aa"), call.data, bytes!("02bb")], "{} entries", signed.len());
+    let Candidate::Tx(tx) = Candidate::forced(&last) else { bail!("no message: {last}") };
+    ensure!(tx.is_deposit() && tx.sender == account(2), "{tx:?}");
+    let TxEnvelope::Deposit(sent) = &tx.envelope else { bail!("no message: {tx:?}") };
+    ensure!(sent.source_hash == source_hash(at, 0), "it is named by where its event stands");
+    ensure!(keys == [KeyUpdate::new(KeyRole::Posters, new)], "{keys:?}");
     Ok(())
 }

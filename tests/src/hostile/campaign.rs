@@ -1,6 +1,8 @@
 //! Hostile calls against a running sequencer, and what becomes of those who mean well meanwhile.
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -9,6 +11,7 @@ use alloy_primitives::{Address, TxKind, U256, hex};
 use causeway_da::http;
 use causeway_node::rpc::RpcConfig;
 use eyre::{WrapErr, bail, ensure, eyre};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -19,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Generator, Known};
 use crate::contracts::Asm;
 use crate::live::{CHAIN_ID, Live};
+use crate::openrpc::OpenRpc;
 use crate::txs::{Draft, Form};
 use crate::{answers, keys};
 
@@ -55,12 +59,60 @@ struct Seen {
     longest_gap: Duration,
 }
 
+/// What results look like: by the server's own document, and by that of Ethereum's execution APIs
+/// where a copy is at hand.
+struct Schemas {
+    own: OpenRpc,
+    official: Option<OpenRpc>,
+    /// The first answer of each method that is not as its schema has it.
+    wrong: Mutex<BTreeMap<String, String>>,
+}
+
+impl Schemas {
+    fn new(document: &Value) -> eyre::Result<Self> {
+        let suites = std::env::var_os("CAUSEWAY_SUITES").map(PathBuf::from);
+        let path = suites.map(|suites| suites.join("execution-apis/openrpc.json"));
+        let official =
+            path.filter(|path| path.exists()).map(std::fs::read_to_string).transpose()?;
+        let official = official.map(|text| OpenRpc::parse(&text)).transpose()?;
+        let own = OpenRpc::parse(&document.to_string())?;
+        Ok(Self { own, official, wrong: Mutex::default() })
+    }
+
+    /// Holds the result of a single call against its method's schema.
+    fn check(&self, asked: &[u8], answer: &[u8]) {
+        let Ok(asked) = serde_json::from_slice::<Value>(asked) else { return };
+        let answer: Value = serde_json::from_slice(answer).unwrap_or_default();
+        let (Some(method), Some(result)) = (asked["method"].as_str(), answer.get("result")) else {
+            return;
+        };
+        let checked = self.allowed(method, &asked, result);
+        if let Err(error) = checked {
+            let told: String = format!("{error}; asked {asked}").chars().take(600).collect();
+            self.wrong.lock().entry(method.to_owned()).or_insert(told);
+        }
+    }
+
+    fn allowed(&self, method: &str, asked: &Value, result: &Value) -> eyre::Result<()> {
+        self.own.check_result(method, result)?;
+        // A pending block has no hash and no nonce yet, which the official schema does not know; and
+        // to that an empty list is one of two things at once.
+        let pending = asked["params"].get(0).is_some_and(|block| block == "pending");
+        let empty = result.as_array().is_some_and(Vec::is_empty);
+        match &self.official {
+            Some(official) if !pending && !empty => official.check_result(method, result),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// Sends the requests of these numbers. Fails if one is answered by anything but JSON-RPC, or by a
 /// failure of the node.
 pub async fn campaign(numbers: std::ops::Range<u64>) -> eyre::Result<Figures> {
     let mut live = Live::start(RpcConfig::default()).await?;
     let known = settle(&live).await?;
     let document = live.call("rpc.discover", json!([])).await?;
+    let schemas = Arc::new(Schemas::new(&document["result"])?);
     let generator = Arc::new(Generator::new(&document["result"], known)?);
     let url = format!("http://{}", live.running.addr());
     let stop = CancellationToken::new();
@@ -75,6 +127,7 @@ pub async fn campaign(numbers: std::ops::Range<u64>) -> eyre::Result<Figures> {
     let mut callers = JoinSet::new();
     for _ in 0..CALLERS {
         let (generator, url, next) = (generator.clone(), url.clone(), next.clone());
+        let schemas = schemas.clone();
         let ([answered, refused], failed) = (counted.clone(), failed.clone());
         callers.spawn(async move {
             let client = http::client(PATIENCE, false)?;
@@ -88,7 +141,7 @@ pub async fn campaign(numbers: std::ops::Range<u64>) -> eyre::Result<Figures> {
                     let start: String = String::from_utf8_lossy(&body).chars().take(2000).collect();
                     format!("CAUSEWAY_SEED={number} CAUSEWAY_CASES=1: {start}")
                 };
-                match one(&client, &url, &body).await.wrap_err_with(told) {
+                match one(&client, &url, &body, &schemas).await.wrap_err_with(told) {
                     Ok(true) => &answered,
                     Ok(false) => &refused,
                     Err(error) => {
@@ -106,6 +159,8 @@ pub async fn campaign(numbers: std::ops::Range<u64>) -> eyre::Result<Figures> {
     } {
         caller??;
     }
+    let wrong = std::mem::take(&mut *schemas.wrong.lock());
+    ensure!(wrong.is_empty(), "not as their schemas have them: {wrong:#?}");
     stop.cancel();
     for slow in slow {
         slow.await?.wrap_err("a slow reader")?;
@@ -156,7 +211,12 @@ async fn settle(live: &Live) -> eyre::Result<Known> {
 }
 
 /// Sends a body; true if it was answered by JSON-RPC, false if HTTP refused it as too large.
-async fn one(client: &reqwest::Client, url: &str, body: &[u8]) -> eyre::Result<bool> {
+async fn one(
+    client: &reqwest::Client,
+    url: &str,
+    body: &[u8],
+    schemas: &Schemas,
+) -> eyre::Result<bool> {
     let post = client.post(url).header("content-type", "application/json").body(body.to_vec());
     let answer = post.send().await.wrap_err("no answer: a panic, or too slow")?;
     let status = answer.status().as_u16();
@@ -164,6 +224,7 @@ async fn one(client: &reqwest::Client, url: &str, body: &[u8]) -> eyre::Result<b
     match status {
         // 400 if it is no JSON at all.
         200 | 400 => catch_unwind(AssertUnwindSafe(|| answers::check(body, &bytes)))
+            .map(|()| schemas.check(body, &bytes))
             .map(|()| true)
             .map_err(|_| eyre!("answered by {}", String::from_utf8_lossy(&bytes))),
         413 => Ok(false),

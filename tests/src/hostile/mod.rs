@@ -142,7 +142,7 @@ impl Generator {
             // Bombs: more calls than are allowed, or batches in batches.
             0 => {
                 let call = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"eth_chainId\"}";
-                format!("[{}]", vec![call; 101 + rng.below(10_000) as usize].join(","))
+                format!("[{}]", vec![call; 1001 + rng.below(10_000) as usize].join(","))
             }
             1 => format!("[[{}]]", self.call(rng)),
             2 => format!("[{}]", vec!["1"; rng.below(200) as usize].join(",")),

@@ -24,7 +24,9 @@ pub(super) fn register(table: &mut Table) -> Result<(), RegisterMethodError> {
         let hash = hash(args, 0)?;
         let found = api.backend.chain().tx(hash)?;
         let included = found.map(|(block, index)| block.txs[index].raw.clone());
-        Ok(included.or_else(|| api.backend.pending_tx(hash).map(|tx| tx.raw.clone())))
+        // None is no bytes, as geth has it.
+        let waiting = || api.backend.pending_tx(hash).map(|tx| tx.raw.clone());
+        Ok(included.or_else(waiting).unwrap_or_default())
     })
 }
 

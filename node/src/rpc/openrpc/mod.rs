@@ -55,8 +55,11 @@ fn parse(line: &'static str) -> eyre::Result<Method> {
     Ok(Method { name, params, result, summary })
 }
 
-/// A schema by its name, or of a list of it.
+/// A schema by its name; of a list of it in brackets, and with a `?`, of what may be null.
 fn schema(name: &str) -> Value {
+    if let Some(name) = name.strip_suffix('?') {
+        return json!({ "anyOf": [schema(name), { "type": "null" }] });
+    }
     match name.strip_prefix('[').and_then(|name| name.strip_suffix(']')) {
         Some(name) => json!({ "type": ["array", "null"], "items": schema(name) }),
         None => json!({ "$ref": format!("#/components/schemas/{name}") }),

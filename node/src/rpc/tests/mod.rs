@@ -1,6 +1,7 @@
 //! Tests of the RPC over real sockets.
 
 mod admin;
+mod conditional;
 mod dev_accounts;
 mod errors;
 pub(crate) mod fake;
