@@ -16,6 +16,7 @@ mod e2e;
 mod ethereum;
 mod fork_choice;
 mod fuzz;
+mod halted;
 mod hostile;
 mod kill;
 mod l1;

@@ -42,7 +42,8 @@ pub struct Anvil {
 }
 
 impl Anvil {
-    /// Starts one on a free port of loopback: a block for each transaction, final after four more.
+    /// Starts one on a free port of loopback: a block for each transaction, final after four more, in
+    /// 1970 unless `--timestamp` says otherwise.
     /// `arguments` come last.
     pub fn start(arguments: &[&str]) -> eyre::Result<Self> {
         let e2e = Path::new(env!("CARGO_MANIFEST_DIR")).join("e2e");
@@ -50,11 +51,13 @@ impl Anvil {
         let dir = TempDir::new()?;
         let chain_id = CHAIN_ID.to_string();
         let own = if arguments.contains(&"--chain-id") { None } else { Some(&chain_id) };
+        let early = if arguments.contains(&"--timestamp") { None } else { Some("1") };
         let mut process =
             Command::new(e2e.join("node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil"))
                 .args(["--host", "127.0.0.1", "--port", "0"])
                 .args(own.into_iter().flat_map(|id| ["--chain-id", id.as_str()]))
-                .args(["--slots-in-an-epoch", "2", "--timestamp", "1"])
+                .args(["--slots-in-an-epoch", "2"])
+                .args(early.into_iter().flat_map(|time| ["--timestamp", time]))
                 .args(arguments)
                 .current_dir(dir.path())
                 .stdin(Stdio::null())
@@ -78,6 +81,11 @@ impl Anvil {
         let anvil = Self { process, url, http, dir };
         ensure!(address.is_ok(), "anvil does not listen after {START:?}");
         Ok(anvil)
+    }
+
+    /// Number of its process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
     }
 
     /// Of JSON-RPC, and of its beacon API.

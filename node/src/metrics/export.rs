@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use alloy_primitives::U256;
 use causeway_execution::metrics::Histogram;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, NoLabelSet};
@@ -218,6 +219,20 @@ impl Out<'_> {
             ("failed".to_owned(), own.failed_posts.get()),
         ];
         self.counters("causeway_da_posts", "Spans posted", "outcome", rows)?;
+        if let Some(runway) = node.runway() {
+            let gwei = U256::from(1_000_000_000);
+            let help = "What the account that pays for posts has";
+            self.gauge("causeway_poster_gwei", help, (runway.balance_wei / gwei).saturating_to())?;
+            let help = "What this process has spent on posts";
+            let spent = U256::from(runway.spent_wei) / gwei;
+            self.counter("causeway_poster_spent_gwei", help, spent.saturating_to())?;
+            if let Some(hours) = runway.hours() {
+                let help = "Hours until the account that pays for posts is empty";
+                self.gauge("causeway_poster_hours", help, hours as u64)?;
+            }
+        }
+        let help = "Whether the node halted, and only reads";
+        self.gauge("causeway_halted", help, u64::from(node.halted().is_some()))?;
         let help = "Blobs of our namespace that derivation dropped";
         self.counter("causeway_blobs_dropped", help, node.dropped_blobs())
     }

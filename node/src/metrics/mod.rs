@@ -37,7 +37,7 @@ const SCRAPES: usize = 4;
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why a transaction was refused, as a label.
-const REASONS: [&str; 13] = [
+const REASONS: [&str; 14] = [
     "undecodable",
     "nonce_too_low",
     "funds",
@@ -50,6 +50,7 @@ const REASONS: [&str; 13] = [
     "pool_limit",
     "sequencer",
     "unreachable",
+    "halted",
     "failed",
 ];
 
@@ -67,6 +68,7 @@ fn reason(error: &SubmitError) -> &'static str {
         SubmitError::Rejected(_) => "pool_limit",
         SubmitError::Remote { .. } => "sequencer",
         SubmitError::Unreachable(_) => "unreachable",
+        SubmitError::Halted(_) => "halted",
         SubmitError::Failed(_) => "failed",
     }
 }
@@ -228,6 +230,7 @@ mod tests {
             SubmitError::Rejected(text()),
             SubmitError::Remote { code: 0, message: text(), data: None },
             SubmitError::Unreachable(text()),
+            SubmitError::Halted(text()),
             SubmitError::Failed(text()),
         ];
         errors.into_iter().for_each(|error| metrics.submitted::<()>(&Err(error)));

@@ -102,7 +102,8 @@ impl Backend for Node {
     }
 
     fn status(&self) -> NodeStatus {
-        let mut problems = Vec::new();
+        let mut problems: Vec<String> =
+            self.halted().map(|reason| format!("halted: {reason}")).into_iter().collect();
         let mut sequencer = self.sequencer.status();
         let stopped = |state| state != LoopState::Running;
         if self.role == Role::Sequencer && stopped(self.control.sequencer.state()) {

@@ -60,6 +60,9 @@ impl Node {
     /// highest justified term; inside a term the first seen stays.
     pub async fn feed(&self, fed: FeedBlock) -> Result<Fed, NodeError> {
         let _writer = self.writer.lock().await;
+        if let Some(reason) = self.halted() {
+            return Ok(Fed::Later(format!("halted: {reason}")));
+        }
         let snapshot = self.pipeline.snapshot();
         let hash = fed.claim.hash();
         if snapshot.number_of_claim(hash)?.is_some() {

@@ -14,8 +14,8 @@ mod terms;
 mod verified;
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use alloy_primitives::{B256, Bytes};
 use alloy_rlp::{Decodable, Encodable};
@@ -26,7 +26,7 @@ use causeway_chainspec::{
 use causeway_consensus::Sequencer;
 use causeway_consensus::derive::Cursor;
 use causeway_consensus::mempool::{Limits, Mempool};
-use causeway_da::{DaBackend, DaError};
+use causeway_da::{DaBackend, DaError, Runway};
 use causeway_execution::disk::Folder;
 use causeway_execution::{ExecutionError, Pipeline, PipelineConfig};
 use parking_lot::{Mutex, RwLock};
@@ -137,6 +137,10 @@ pub struct Node {
     /// Since when the layer gives nothing (unix ms), and what it says instead.
     da_trouble: Mutex<Option<(u64, String)>>,
     control: Control,
+    /// Why nothing but reading goes on any more.
+    halted: OnceLock<String>,
+    /// What is left of the funds that pay for posts.
+    runway: Mutex<Option<Runway>>,
     /// Whether derivation reached the end of the layer and has kept up since.
     caught_up: AtomicBool,
     /// Claims this sequencer sealed and had to leave, oldest first: what a new term is justified
@@ -208,6 +212,8 @@ impl Node {
             da_head: Mutex::new(None),
             da_trouble: Mutex::default(),
             control: Control::default(),
+            halted: OnceLock::new(),
+            runway: Mutex::default(),
             caught_up: AtomicBool::new(false),
             abandoned: Mutex::new(abandoned),
             votes,
@@ -307,6 +313,27 @@ impl Node {
             (Err(error), Some((_, reason))) => *reason = error.to_string(),
             (Err(error), none) => *none = Some((self.clock.now_ms(), error.to_string())),
         }
+    }
+
+    /// Ends everything but reading, until the process starts again.
+    pub fn halt(&self, reason: String) {
+        // The first reason is the one that counts.
+        let _later = self.halted.set(reason);
+    }
+
+    /// Why nothing but reading goes on, if so.
+    pub fn halted(&self) -> Option<&str> {
+        self.halted.get().map(String::as_str)
+    }
+
+    /// Notes what is left of the funds that pay for posts.
+    pub fn note_runway(&self, runway: Runway) {
+        *self.runway.lock() = Some(runway);
+    }
+
+    /// What is left of the funds that pay for posts; `None` where posting costs nothing.
+    pub fn runway(&self) -> Option<Runway> {
+        *self.runway.lock()
     }
 
     /// What an operator may tell its loops.

@@ -141,6 +141,9 @@ impl Node {
 
     /// The plan of the next block, or why there is none now.
     fn draft(&self, parent: &Arc<Block>, time_ms: u64) -> Result<BlockPlan, ChainError> {
+        if let Some(reason) = self.halted() {
+            return Err(ChainError::Paused(format!("halted: {reason}")));
+        }
         let cursor = self.caught_up(time_ms)?;
         let snapshot = self.pipeline.snapshot();
         let oldest = snapshot.block(snapshot.safe().number + 1).map_err(chain_error)?;

@@ -149,6 +149,10 @@ impl Node {
     }
 
     async fn accept(&self, raws: Vec<Bytes>) -> Vec<Result<B256, SubmitError>> {
+        if let Some(reason) = self.halted() {
+            let refused = |_| Err(SubmitError::Halted(reason.to_owned()));
+            return raws.into_iter().map(refused).collect();
+        }
         let mut checked = Vec::with_capacity(raws.len());
         for (at, raw) in raws.into_iter().enumerate() {
             if at % RECOVER_AT_ONCE == RECOVER_AT_ONCE - 1 {

@@ -216,6 +216,9 @@ pub enum SubmitError {
     /// The sequencer does not answer: what was tried, and for how long. No secrets of URLs.
     #[error("Resource unavailable: sequencer unreachable ({0})")]
     Unreachable(String),
+    /// The node takes nothing any more: why.
+    #[error("Resource unavailable: this node halted, and only reads: {0}")]
+    Halted(String),
     /// Our own failure; logged, not told.
     #[error("internal error")]
     Failed(String),

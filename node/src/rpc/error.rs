@@ -203,7 +203,9 @@ impl From<SubmitError> for RpcError {
     fn from(error: SubmitError) -> Self {
         match error {
             SubmitError::Failed(cause) => Self::internal(cause),
-            SubmitError::Unreachable(_) => Self::new(UNAVAILABLE, error.to_string()),
+            SubmitError::Unreachable(_) | SubmitError::Halted(_) => {
+                Self::new(UNAVAILABLE, error.to_string())
+            }
             SubmitError::PoolFull => {
                 let hint = json!({ "hint": "pay more than what waits, or send it again later" });
                 Self(ErrorObjectOwned::owned(SERVER, error.to_string(), Some(hint)))

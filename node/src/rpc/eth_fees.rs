@@ -7,6 +7,7 @@ use alloy_primitives::{U64, U128};
 use alloy_rpc_types_eth::{BlockNumberOrTag, FeeHistory, Index};
 use causeway_chainspec::{Block, NO_BLOBS};
 use jsonrpsee::core::RegisterMethodError;
+use serde_json::Value;
 
 use super::error::{RpcError, RpcResult};
 use super::table::{Api, Args, Table};
@@ -31,7 +32,15 @@ pub(crate) fn register(table: &mut Table) -> Result<(), RegisterMethodError> {
         let next = api.backend.chain().next_env(api.backend.now_ms())?;
         Ok(U128::from(next.blob_base_fee))
     })?;
-    table.heavy("eth_feeHistory", |api, args, _| fee_history(api, args))
+    table.heavy("eth_feeHistory", |api, args, _| {
+        let mut history =
+            serde_json::to_value(fee_history(api, args)?).map_err(RpcError::internal)?;
+        // Of no blocks it is empty, and there.
+        if history.get("baseFeePerGas").is_none() {
+            history["baseFeePerGas"] = Value::Array(Vec::new());
+        }
+        Ok(history)
+    })
 }
 
 pub(crate) fn next_base_fee(api: &Api) -> RpcResult<u64> {

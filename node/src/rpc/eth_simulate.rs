@@ -287,7 +287,10 @@ fn shown((logs, output): (Vec<Log>, CallOutput)) -> Value {
             let error = RpcError::reverted(&output.output);
             Some(json!({ "code": 3, "message": error.message(), "data": output.output }))
         }
-        CallResult::Halt(reason) => Some(json!({ "code": VM_ERROR, "message": reason })),
+        CallResult::Halt(reason) => {
+            let message = format!("vm execution error: {reason}");
+            Some(json!({ "code": VM_ERROR, "message": message }))
+        }
     };
     let mut shown = json!({
         "returnData": output.output,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use causeway_chainspec::crash;
 use causeway_da::DaError;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::{longer, pause};
 use crate::node::{Node, NodeError, Prepared};
@@ -86,6 +86,7 @@ pub(crate) async fn run(node: Arc<Node>, stop: CancellationToken) -> Result<(), 
                         backoff = retry(&stop, error, backoff).await?;
                         continue;
                     }
+                    Err(NodeError::Safety(reason)) => return halt(&node, &stop, reason).await,
                     Err(error) => return Err(error),
                 }
                 ahead = next.map(|prepared| (height + 1, prepared));
@@ -103,6 +104,15 @@ pub(crate) async fn run(node: Arc<Node>, stop: CancellationToken) -> Result<(), 
             Err(error) => return Err(error),
         }
     }
+    Ok(())
+}
+
+/// Nothing is derived, built, posted or taken any more; what is known is still served. A person must
+/// decide.
+async fn halt(node: &Node, stop: &CancellationToken, reason: String) -> Result<(), NodeError> {
+    error!(reason, "halted: reads go on, and nothing else");
+    node.halt(reason);
+    stop.cancelled().await;
     Ok(())
 }
 

@@ -4,6 +4,7 @@ pub(crate) mod derive;
 mod feed;
 mod publish;
 mod remote;
+mod runway;
 pub(crate) mod verify;
 
 use std::net::{SocketAddr, TcpListener};
@@ -71,6 +72,7 @@ pub async fn start(
         (Role::Sequencer, _) => {
             tasks.spawn(remote::run(node.clone(), stop.clone()));
             tasks.spawn(publish::run(node.clone(), stop.clone()));
+            tasks.spawn(runway::run(node.clone(), stop.clone()));
             tasks.spawn(sequence(node.clone(), stop.clone()));
         }
         (Role::Full, Some(url)) => {
@@ -173,6 +175,10 @@ async fn sequence(node: Arc<Node>, stop: CancellationToken) -> Result<(), NodeEr
             () = switch.turned(true) => {}
         }
         let _busy = switch.busy();
+        if !switch.is_on() {
+            // Whoever stopped it meanwhile was told that it stands still.
+            continue;
+        }
         let own = stop.child_token();
         let mut run = sequencer.run(node.clone(), clock.clone(), own.clone());
         tokio::select! {

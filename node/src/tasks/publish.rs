@@ -40,6 +40,11 @@ pub(super) async fn run(node: Arc<Node>, stop: CancellationToken) -> Result<(), 
     let publisher = &node.control().publisher;
     let mut busy = publisher.switch.busy();
     while !stop.is_cancelled() {
+        if node.halted().is_some() {
+            drop(busy);
+            stop.cancelled().await;
+            return Ok(());
+        }
         if !publisher.switch.is_on() {
             drop(busy);
             warn!("posting to the da layer was stopped by its operator; blocks wait");

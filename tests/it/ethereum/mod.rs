@@ -1,6 +1,7 @@
 //! The DA backend `ethereum` against a real anvil.
 
 mod beacons;
+mod nodes;
 mod posts;
 mod races;
 mod shim;

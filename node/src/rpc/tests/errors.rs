@@ -153,6 +153,10 @@ async fn submissions_that_fail() {
             SubmitError::Unreachable("tried http://seq, 3 s".into()),
             error(-32002, "Resource unavailable: sequencer unreachable (tried http://seq, 3 s)"),
         ),
+        (
+            SubmitError::Halted("why".into()),
+            error(-32002, "Resource unavailable: this node halted, and only reads: why"),
+        ),
         (SubmitError::Failed("disk /secret".into()), error(-32603, "internal error")),
         (
             remote,

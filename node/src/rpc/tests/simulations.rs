@@ -36,7 +36,7 @@ async fn simulated_calls_stand_on_each_other_and_leave_nothing() {
     assert_eq!(statuses, ["0x1", "0x1", "0x0", "0x0"]);
     assert_eq!(calls[2]["error"]["code"], 3);
     assert_eq!(calls[2]["returnData"], json!(Bytes::from(U256::from(0xff).to_be_bytes_vec())));
-    assert_eq!(calls[3]["error"]["message"], "out of gas");
+    assert_eq!(calls[3]["error"]["message"], "vm execution error: out of gas");
     // The transfer of one wei that the payer makes, as a log of an address that is not there.
     let log = &calls[1]["logs"][0];
     assert_eq!(log["address"], "0xeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee");
