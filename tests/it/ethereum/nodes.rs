@@ -2,12 +2,14 @@
 //! makes a block a second, with the portal and the system config on it.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use alloy_primitives::{Address, B256, Bytes, U64, U256, keccak256};
 use alloy_sol_types::SolCall;
 use causeway_bridge::l1::{self, Contract, DEPLOYER, Deployment, Terms};
+use causeway_chainspec::Clock;
 use causeway_chainspec::spec::presets::{Keys, devnet_chain};
+use causeway_node::clock::SystemClock;
 use causeway_node::devkeys;
 use causeway_tests::anvil::{Anvil, CHAIN_ID};
 use causeway_tests::keys;
@@ -37,7 +39,7 @@ struct Chain {
 
 impl Chain {
     async fn start() -> eyre::Result<Self> {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs();
+        let now = SystemClock.now_ms() / 1000;
         let anvil = Anvil::start(&["--block-time", "1", "--timestamp", &(now - 5).to_string()])?;
         let deployment = Deployment::new(&Terms {
             chain_id: OWN_ID,
