@@ -60,8 +60,11 @@ if [ -f "$state/$name" ]; then read -r first done_ spent before <"$state/$name";
 # A line for what was done at one commit.
 record() {
   [ "$done_" -gt "$first" ] || [ "$2" != passed ] || return 0
-  echo "| $(date -u +%F) | $1 | $name | $first..$done_ | $((done_ - first)) | ${spent} s | $2 |" \
-    >>docs/campaigns.md
+  local line="| $(date -u +%F) | $1 | $name | $first..$done_ | $((done_ - first)) | ${spent} s | $2 |"
+  # After the newest: other tables follow.
+  local after
+  after=$(grep -n '^| 20' docs/campaigns.md | tail -1 | cut -d: -f1)
+  sed -i "${after}a\\$line" docs/campaigns.md
 }
 if [ "$before" != "$commit" ]; then
   record "$before" passed

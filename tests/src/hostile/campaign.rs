@@ -217,8 +217,13 @@ async fn one(
     body: &[u8],
     schemas: &Schemas,
 ) -> eyre::Result<bool> {
-    let post = client.post(url).header("content-type", "application/json").body(body.to_vec());
-    let answer = post.send().await.wrap_err("no answer: a panic, or too slow")?;
+    let post = || client.post(url).header("content-type", "application/json").body(body.to_vec());
+    let answer = match post().send().await {
+        Ok(answer) => answer,
+        // A server may close a connection just when it is used again; what ends one connection by
+        // itself ends the next, too.
+        Err(_) => post().send().await.wrap_err("no answer: a panic, or too slow")?,
+    };
     let status = answer.status().as_u16();
     let bytes = answer.bytes().await.wrap_err("half an answer")?;
     match status {
