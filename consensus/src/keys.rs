@@ -61,18 +61,12 @@ impl Keys {
 }
 
 fn in_force(keys: Option<&Keys>, spec: &ChainSpec, time_ms: u64, role: KeyRole) -> Vec<Address> {
+    let keys = Keys::after(keys, spec, time_ms, &[]).unwrap_or_default();
     let (set, scheduled) = match role {
-        KeyRole::Posters => (keys.map(|keys| &keys.posters), spec.sequencer.posters_at(time_ms)),
-        KeyRole::Sequencers => (keys.map(|keys| &keys.sequencers), spec.sequencer.keys_at(time_ms)),
+        KeyRole::Posters => (keys.posters, spec.sequencer.posters_at(time_ms)),
+        KeyRole::Sequencers => (keys.sequencers, spec.sequencer.keys_at(time_ms)),
     };
-    let pending = keys.map_or(&[][..], |keys| &keys.pending);
-    let due = pending.iter().take_while(|pending| is_due(spec, pending, time_ms));
-    let newest = due.filter(|pending| pending.update.role() == Some(role)).last();
-    match (newest, set) {
-        (Some(pending), _) => pending.update.keys.clone(),
-        (None, Some(set)) if !set.is_empty() => set.clone(),
-        (None, _) => scheduled.to_vec(),
-    }
+    if set.is_empty() { scheduled.to_vec() } else { set }
 }
 
 /// An update counts a window and a drift after the parent block that made it: by then whatever was
