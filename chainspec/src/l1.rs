@@ -13,18 +13,22 @@ use crate::tx::Tx;
 
 sol! {
     /// An entry of the forced lane: a signed transaction, or a message to the protocol.
+    #[derive(Debug, PartialEq, Eq)]
     event ForcedTransaction(address indexed from, uint256 indexed index, bytes data);
 
     /// A message: what `from`, or the alias of a contract, wants to have called. `opaqueData` is
     /// `abi.encodePacked(uint256 mint, uint256 value, uint64 gasLimit, bool isCreation, bytes data)`.
+    #[derive(Debug, PartialEq, Eq)]
     event TransactionDeposited(
         address indexed from, address indexed to, uint256 indexed version, bytes opaqueData
     );
 
     /// A change of the system config: `data` is `abi.encode(address[])` for the types below.
+    #[derive(Debug, PartialEq, Eq)]
     event ConfigUpdate(uint256 indexed version, uint8 indexed updateType, bytes data);
 
-    /// Puts an entry into the forced lane.
+    /// Puts an entry into the forced lane: 1 to 120,000 bytes.
+    #[derive(Debug)]
     function forceTransaction(bytes data);
 }
 

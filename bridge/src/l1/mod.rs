@@ -4,6 +4,11 @@
 use alloy_primitives::{Address, B256, Bytes, Keccak256, U256, address};
 use alloy_sol_types::{SolValue, sol};
 
+// What derivation reads, too.
+pub use causeway_chainspec::l1::{
+    ConfigUpdate, ForcedTransaction, TransactionDeposited, forceTransactionCall,
+};
+
 /// The deterministic deployment proxy, at this address on most chains: it takes a salt and creation
 /// code one behind the other, and creates the contract with CREATE2.
 pub const DEPLOYER: Address = address!("4e59b44847b379578588920cA78FbF26c0B4956C");
@@ -17,16 +22,6 @@ pub const SYSTEM_CONFIG_CODE: &[u8] = include_bytes!("SystemConfig.bin");
 const SALT_DOMAIN: &[u8] = b"causeway/l1/1";
 
 sol! {
-    /// An entry of the forced lane.
-    #[derive(Debug, PartialEq, Eq)]
-    event ForcedTransaction(address indexed from, uint256 indexed index, bytes data);
-    /// A message, in the shape of OP's portal; `opaqueData` is mint, value, gas limit (8 bytes),
-    /// whether it creates a contract (1 byte) and the data, one behind the other.
-    #[derive(Debug, PartialEq, Eq)]
-    event TransactionDeposited(address indexed from, address indexed to, uint256 indexed version, bytes opaqueData);
-    /// Keys that take the place of all of that kind; `data` is `abi.encode(address[])`.
-    #[derive(Debug, PartialEq, Eq)]
-    event ConfigUpdate(uint256 indexed version, uint8 indexed updateType, bytes data);
     /// Who becomes the owner by accepting it.
     #[derive(Debug, PartialEq, Eq)]
     event OwnershipTransferStarted(address indexed previousOwner, address indexed newOwner);
@@ -34,9 +29,6 @@ sol! {
     #[derive(Debug, PartialEq, Eq)]
     event OwnershipTransferred(address indexed previousOwner, address indexed newOwner);
 
-    /// Puts a signed transaction into the forced lane: 1 to 120,000 bytes.
-    #[derive(Debug)]
-    function forceTransaction(bytes data);
     /// Sends a message.
     #[derive(Debug)]
     function depositTransaction(address to, uint256 value, uint64 gasLimit, bool isCreation, bytes data);
