@@ -1,29 +1,17 @@
 //! What the admin listener tells a running sequencer is what becomes of it.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use alloy_primitives::B256;
 use causeway_node::rpc::RpcConfig;
 use causeway_tests::keys;
-use causeway_tests::live::{BLOCK_MS, CHAIN_ID, Live};
+use causeway_tests::live::{BLOCK_MS, CHAIN_ID, Live, until};
 use causeway_tests::txs::{Draft, Form};
-use eyre::{bail, ensure};
+use eyre::ensure;
 use serde_json::{Value, json};
 
-const PATIENCE: Duration = Duration::from_secs(30);
 /// Several blocks long.
 const WHILE: Duration = Duration::from_millis(6 * BLOCK_MS);
-
-async fn until(what: &str, mut done: impl AsyncFnMut() -> eyre::Result<bool>) -> eyre::Result<()> {
-    let started = Instant::now();
-    while !done().await? {
-        if started.elapsed() > PATIENCE {
-            bail!("{what}: not within {PATIENCE:?}");
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    Ok(())
-}
 
 /// Whether `/ready` answers with a status and a reason that contains a text.
 async fn is_ready(live: &Live, status: u16, reason: &str) -> eyre::Result<bool> {

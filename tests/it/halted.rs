@@ -1,27 +1,14 @@
 //! A DA layer that takes back what was final: the node halts, says why, and goes on reading.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use alloy_primitives::Address;
 use causeway_node::rpc::RpcConfig;
 use causeway_tests::keys;
-use causeway_tests::live::{CHAIN_ID, Live};
+use causeway_tests::live::{CHAIN_ID, Live, until};
 use causeway_tests::txs::{Draft, Form};
-use eyre::{bail, ensure};
+use eyre::ensure;
 use serde_json::json;
-
-const PATIENCE: Duration = Duration::from_secs(30);
-
-async fn until(what: &str, mut done: impl AsyncFnMut() -> eyre::Result<bool>) -> eyre::Result<()> {
-    let started = Instant::now();
-    while !done().await? {
-        if started.elapsed() > PATIENCE {
-            bail!("{what}: not within {PATIENCE:?}");
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    Ok(())
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_whose_final_blocks_are_gone_reads_and_nothing_else() -> eyre::Result<()> {

@@ -3,7 +3,7 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use alloy_primitives::B256;
 use causeway_chainspec::Clock;
@@ -18,7 +18,7 @@ use causeway_node::node::{Node, Settings};
 use causeway_node::rpc::RpcConfig;
 use causeway_node::rpc::admin::Secret;
 use causeway_node::tasks::{self, Running};
-use eyre::{ensure, eyre};
+use eyre::{bail, ensure, eyre};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -139,6 +139,24 @@ impl Live {
         self.ticks.abort();
         Ok(stopped?)
     }
+}
+
+/// Longest that something may take to come.
+const COMES: Duration = Duration::from_secs(30);
+
+/// Waits until something is so.
+pub async fn until(
+    what: &str,
+    mut done: impl AsyncFnMut() -> eyre::Result<bool>,
+) -> eyre::Result<()> {
+    let started = Instant::now();
+    while !done().await? {
+        if started.elapsed() > COMES {
+            bail!("{what}: not within {COMES:?}");
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
 }
 
 fn request(method: &str, params: Value) -> Value {
