@@ -5,7 +5,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-names="agreement, reorgs, kill, apart, points, crash, simulation, differential, fuzz, rpc, mesh or crossing"
+names="agreement, reorgs, kill, apart, points, crash, simulation, differential, fuzz, rpc, mesh, crossing,
+parent-reorgs, parent-kill, parent-away or parent-load"
 name=${1:?"which campaign: $names"}
 shift
 only=$name:: binaries="--test it"
@@ -25,6 +26,14 @@ case $name in
   mesh)         size=20 round=5 ;;      # seeds, 500 operations on three chains each
   crossing)     size=40 round=20        # kills of a devnet of three chains, and messages timed
                 binaries="--test it --test cli" ;;
+  parent-reorgs) size=64 round=64       # reorgs of the parent chain of depths 1 to 64
+                only=ethereum::reorgs::reorgs_of_many_depths_put_posts_out_and_back ;;
+  parent-kill)  size=60 round=20        # kills of a sequencer when its post is under way
+                only=ethereum::troubles::kill_minus_nine_around_posts_loses_and_doubles_nothing ;;
+  parent-away)  size=300 round=300      # seconds without an answer of the parent chain
+                only=ethereum::outages::building_pauses_before_blocks_expire_and_goes_on_after ;;
+  parent-load)  size=60 round=60        # seconds of load on blobs
+                only=ethereum::throughput::blobs_carry_what_is_sent_at_a_cost_that_is_told ;;
   rpc)          size=1000000 round=50000 # hostile calls of JSON-RPC
                 only=hostile::every_call_is_answered_and_nobody_waits ;;
   fuzz)         size=10000000 round=1000000 ;; # inputs of every decoder

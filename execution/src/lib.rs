@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use causeway_chainspec::{ChainSpec, StateError};
 
-pub use pipeline::{Pipeline, PipelineConfig};
+pub use pipeline::{Pipeline, PipelineConfig, genesis_block};
 pub use vm::{Applied, BlockOutput, Call, CallOutput, Stop, TxFacts, Vm, VmError};
 
 /// Our own failure: the process stops, with an exit code of its own. Bad input is never one.

@@ -6,15 +6,21 @@ use causeway_chainspec::spec::presets::{DEV_ACCOUNTS, DEV_GOVERNANCE, DEV_MNEMON
 
 /// All ten, in order.
 pub fn accounts() -> Vec<PrivateKeySigner> {
-    (0..DEV_ACCOUNTS.len() as u32)
-        .map(|index| {
-            MnemonicBuilder::<English>::default()
-                .phrase(DEV_MNEMONIC)
-                .index(index)
-                .and_then(|builder| builder.build())
-                .expect("the mnemonic is a constant with a valid checksum")
-        })
-        .collect()
+    (0..DEV_ACCOUNTS.len()).map(at).collect()
+}
+
+/// Pays on a parent chain for what a devnet's chain with an index posts there. It comes after the ten:
+/// wallets use those, and an account that posts must do nothing else.
+pub fn payer(index: usize) -> PrivateKeySigner {
+    at(DEV_ACCOUNTS.len() + index)
+}
+
+fn at(index: usize) -> PrivateKeySigner {
+    MnemonicBuilder::<English>::default()
+        .phrase(DEV_MNEMONIC)
+        .index(index as u32)
+        .and_then(|builder| builder.build())
+        .expect("the mnemonic is a constant with a valid checksum")
 }
 
 /// The key of an account in a devnet's key set.

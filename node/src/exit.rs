@@ -45,8 +45,13 @@ impl<E: Into<eyre::Report>> From<E> for ExitError {
         if let Some(LoadError::Invalid(..)) = report.downcast_ref() {
             return Self { exit: Exit::Spec, report };
         }
-        if let Some(DaError::Storage(_)) = report.downcast_ref() {
-            return Self { exit: Exit::Storage, report };
+        match report.downcast_ref() {
+            Some(DaError::Storage(_)) => return Self { exit: Exit::Storage, report },
+            Some(DaError::Config(_)) => return Self { exit: Exit::Spec, report },
+            Some(error) if error.is_temporary() => {
+                return Self { exit: Exit::Unreachable, report };
+            }
+            _ => {}
         }
         let exit = match report.downcast_ref::<ExecutionError>() {
             Some(

@@ -1,7 +1,7 @@
 //! Anvil as a parent chain, from the npm package pinned in `tests/e2e`.
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -32,6 +32,13 @@ const START: Duration = Duration::from_secs(30);
 pub const PORTAL: &str = "0x6004360360045f375f54337ff7811f15f075ab4d26456717a6829e7d09bbc38880d70\
                           9a282363e5ffd0d556c600436035fa35f546001015f5500";
 
+/// The folder of the program, installed if it is not there.
+pub fn program_dir() -> eyre::Result<PathBuf> {
+    let e2e = Path::new(env!("CARGO_MANIFEST_DIR")).join("e2e");
+    npm::install(&e2e)?;
+    Ok(e2e.join("node_modules/@foundry-rs/anvil-linux-amd64/bin"))
+}
+
 /// A running anvil; it dies with this value.
 #[derive(Debug)]
 pub struct Anvil {
@@ -42,29 +49,26 @@ pub struct Anvil {
 }
 
 impl Anvil {
-    /// Starts one on a free port of loopback: a block for each transaction, final after four more, in
-    /// 1970 unless `--timestamp` says otherwise.
-    /// `arguments` come last.
+    /// Starts one on a free port of loopback: a block for each transaction, final after four more,
+    /// in 1970, unless `arguments` say otherwise; they come last.
     pub fn start(arguments: &[&str]) -> eyre::Result<Self> {
-        let e2e = Path::new(env!("CARGO_MANIFEST_DIR")).join("e2e");
-        npm::install(&e2e)?;
+        let program = program_dir()?.join("anvil");
         let dir = TempDir::new()?;
         let chain_id = CHAIN_ID.to_string();
-        let own = if arguments.contains(&"--chain-id") { None } else { Some(&chain_id) };
-        let early = if arguments.contains(&"--timestamp") { None } else { Some("1") };
-        let mut process =
-            Command::new(e2e.join("node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil"))
-                .args(["--host", "127.0.0.1", "--port", "0"])
-                .args(own.into_iter().flat_map(|id| ["--chain-id", id.as_str()]))
-                .args(["--slots-in-an-epoch", "2"])
-                .args(early.into_iter().flat_map(|time| ["--timestamp", time]))
-                .args(arguments)
-                .current_dir(dir.path())
-                .stdin(Stdio::null())
-                .stdout(Stdio::piped())
-                .stderr(Stdio::null())
-                .spawn()
-                .wrap_err("anvil does not start")?;
+        let usual =
+            [("--chain-id", chain_id.as_str()), ("--slots-in-an-epoch", "2"), ("--timestamp", "1")];
+        // It refuses what is given twice.
+        let usual = usual.into_iter().filter(|(name, _)| !arguments.contains(name));
+        let mut process = Command::new(program)
+            .args(["--host", "127.0.0.1", "--port", "0"])
+            .args(usual.flat_map(|(name, value)| [name, value]))
+            .args(arguments)
+            .current_dir(dir.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .wrap_err("anvil does not start")?;
         let output = process.stdout.take().ok_or_eyre("anvil has no output")?;
         let (said, heard) = mpsc::channel();
         // It goes on reading, so that anvil never waits for room in the pipe.

@@ -3,6 +3,7 @@
 
 use alloy_primitives::{Address, B256, Bytes, Keccak256, U256, address};
 use alloy_sol_types::{SolValue, sol};
+use causeway_chainspec::ChainSpec;
 
 // What derivation reads, too.
 pub use causeway_chainspec::l1::{
@@ -17,6 +18,9 @@ pub const DEPLOYER: Address = address!("4e59b44847b379578588920cA78FbF26c0B4956C
 pub const PORTAL_CODE: &[u8] = include_bytes!("Portal.bin");
 /// Code that creates a `SystemConfig`, without its arguments, written by `just contracts`.
 pub const SYSTEM_CONFIG_CODE: &[u8] = include_bytes!("SystemConfig.bin");
+
+/// Most gas of a message, unless a block of the chain has less.
+const MESSAGE_GAS: u64 = 20_000_000;
 
 /// First part of what the salt is made of: another version of the contracts is another deployment.
 const SALT_DOMAIN: &[u8] = b"causeway/l1/1";
@@ -162,6 +166,18 @@ impl Deployment {
             portal: contract(PORTAL_CODE, terms.max_gas.abi_encode()),
             system_config: contract(SYSTEM_CONFIG_CODE, keys.abi_encode_params()),
         }
+    }
+
+    /// The deployment of a chain as its spec is at block 0, for an owner.
+    pub fn of(spec: &ChainSpec, owner: Address) -> Self {
+        let time_ms = spec.genesis.time_ms;
+        Self::new(&Terms {
+            chain_id: spec.chain_id,
+            owner,
+            posters: spec.sequencer.posters_at(time_ms),
+            sequencers: spec.sequencer.keys_at(time_ms),
+            max_gas: spec.gas.limit.min(MESSAGE_GAS),
+        })
     }
 
     /// What a transaction to [`DEPLOYER`] carries that creates `contract`.

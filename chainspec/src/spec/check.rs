@@ -335,7 +335,7 @@ fn ethereum_da(spec: &ChainSpec, report: &mut Report) {
         Some(toml::Value::Integer(1..)) => {}
         Some(_) => report.error("CS0004", path, "it is no chain id", "write a number above 0"),
     }
-    for name in ["inbox", "portal", "system_config"] {
+    for name in ["inbox", "portal", "system_config", "owner"] {
         if let Some(Err(reason)) = spec.da.options.get(name).map(units::address) {
             let path = format!("da.ethereum.{name}");
             report.error("CS0004", path, reason, "write 0x and 40 hex digits");

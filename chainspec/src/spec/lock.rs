@@ -1,6 +1,6 @@
 //! `chain.lock`: what the machine found out about a chain, so that nobody copies it by hand.
 
-use alloy_primitives::B256;
+use alloy_primitives::{Address, B256};
 use serde::{Deserialize, Serialize};
 
 use super::ChainSpec;
@@ -22,6 +22,25 @@ pub struct Lock {
     pub genesis_state_root: B256,
     /// First DA height that may carry this chain's data.
     pub da_start: u64,
+    /// What `causeway deploy` did on the parent chain; nothing where there is none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deployed: Vec<Deployed>,
+}
+
+/// A contract on the parent chain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Deployed {
+    /// Its name.
+    pub contract: String,
+    /// Where it lies, or will.
+    pub address: Address,
+    /// The last transaction that was to create it, noted before it was sent; none if somebody else did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tx: Option<B256>,
+    /// Height of the parent block by which it was there; none until then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub height: Option<u64>,
 }
 
 /// Why a lock cannot be used.
@@ -58,6 +77,7 @@ impl Lock {
             genesis_hash,
             genesis_state_root,
             da_start: spec.da.start,
+            deployed: Vec::new(),
         }
     }
 
@@ -119,12 +139,22 @@ mod tests {
             genesis_hash: B256::repeat_byte(2),
             genesis_state_root: B256::repeat_byte(3),
             da_start: 7,
+            deployed: Vec::new(),
         }
     }
 
     #[test]
     fn a_lock_reads_back() {
         assert_eq!(Lock::parse(&lock().to_toml()), Ok(lock()));
+        let contract = |name: &str, height| Deployed {
+            contract: name.to_owned(),
+            address: Address::repeat_byte(4),
+            tx: Some(B256::repeat_byte(5)),
+            height,
+        };
+        let deployed = vec![contract("Portal", Some(9)), contract("SystemConfig", None)];
+        let lock = Lock { deployed, ..lock() };
+        assert_eq!(Lock::parse(&lock.to_toml()), Ok(lock));
     }
 
     #[test]

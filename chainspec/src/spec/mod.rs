@@ -33,7 +33,7 @@ pub use hash::{IdentityMemo, SYSTEM_VERSION};
 #[cfg(test)]
 pub(crate) use hash::{identity_preimage, rules_preimage};
 pub use issue::{Invalid, Issue, Severity};
-pub use lock::Lock;
+pub use lock::{Deployed, Lock};
 pub use parse::{Inputs, ReadFile, parse};
 
 /// Rules of the EVM in force, in order. Own chains start at `Prague`; the forks before it are

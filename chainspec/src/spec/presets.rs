@@ -1,6 +1,7 @@
 //! The text of a `chain.toml`, commented for people, from a few choices.
 
 mod network;
+mod parent;
 
 use std::fmt::Write;
 
@@ -9,6 +10,7 @@ use alloy_primitives::{Address, address};
 use super::{Kind, resolve, units};
 
 pub use network::{Membership, NetworkFiles, NetworkTemplate, NewMember};
+pub use parent::{Contracts, Parent};
 
 /// The ten accounts of the mnemonic "test test test test test test test test test test test junk".
 /// Their private keys are public knowledge: only devnets may use them.
@@ -88,6 +90,8 @@ pub struct Template {
     pub preinstalls: Vec<(String, Address, String)>,
     /// Membership in the Metalayer, if it is a member.
     pub metalayer: Option<Membership>,
+    /// The chain that carries its blobs, if one does.
+    pub parent: Option<Parent>,
 }
 
 impl Template {
@@ -113,6 +117,7 @@ impl Template {
             funds: DEV_ACCOUNTS.iter().map(|a| (*a, "10000 ether".to_owned())).collect(),
             preinstalls: Vec::new(),
             metalayer: None,
+            parent: None,
         }
     }
 
@@ -218,7 +223,11 @@ timestamp = \"{time}\"
         file.line("symbol", &quoted(&self.symbol), "");
         file.section("da");
         file.line("layer", &quoted(&self.da), "");
-        file.line("start", "1", "first DA height that may carry this chain");
+        let start = self.parent.as_ref().map_or(1, |parent| parent.start);
+        file.line("start", &start.to_string(), "first DA height that may carry this chain");
+        if let Some(parent) = &self.parent {
+            parent.write(&mut file);
+        }
         if self.da == "local" {
             file.line("interval", &quoted(&self.da_interval), "between DA blocks");
             file.section("da.local");

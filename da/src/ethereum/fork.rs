@@ -128,6 +128,11 @@ impl Rpc {
         })
     }
 
+    /// The newest header.
+    pub(super) async fn newest(&self) -> Result<Option<(B256, Header)>, DaError> {
+        self.nodes.first(|node| Box::pin(self.header(node, json!("latest")))).await
+    }
+
     /// The header at a height, as far as any node has it.
     pub(super) async fn at(&self, height: u64) -> Result<Option<(B256, Header)>, DaError> {
         let at = json!(format!("{height:#x}"));

@@ -10,11 +10,11 @@
 //! cannot show is which chain the parent's validators are on: use execution nodes that you trust for
 //! that, as every rollup does.
 
+mod account;
 mod archive;
 mod beacon;
 mod block;
 mod fees;
-mod forced;
 mod fork;
 mod kzg;
 pub mod packing;
@@ -36,6 +36,7 @@ use parking_lot::Mutex;
 use serde_json::json;
 use tracing::{debug, info};
 
+pub use account::{Account, Call, ParentChain, ParentFacts, Price, Whereabouts};
 pub use archive::{Archive, serve as serve_archive};
 use beacon::{Beacon, Found, Place};
 use block::{Block, Roots};
@@ -89,9 +90,9 @@ impl EthereumDa {
         let own = settings.archive.as_deref().map(Archive::open).transpose()?;
         let inbox = options.inbox(identity);
         let poll = (interval / 4).clamp(Duration::from_millis(50), Duration::from_secs(3));
-        let poster = settings
-            .key()?
-            .map(|key| Poster::new((rpc.clone(), fork.clone()), key, inbox, settings.caps(), poll));
+        let account = |key| Account::new(rpc.clone(), key, settings.caps(), poll);
+        let poster =
+            settings.key()?.map(|key| Poster::new(account(key), fork.clone(), inbox, own.clone()));
         Ok(Self {
             beacon: Beacon::new(&settings.beacon, &settings.archives, own)?,
             roots: settings.roots(),

@@ -114,6 +114,16 @@ impl Rpc {
             .await
     }
 
+    /// Calls a method of whichever node answers, of whatever chain it is.
+    pub(super) async fn unchecked<T: DeserializeOwned + Send>(
+        &self,
+        method: &'static str,
+        params: Value,
+    ) -> Result<T, DaError> {
+        let params = &params;
+        self.nodes.first(move |node| Box::pin(self.send(node, method, params.clone()))).await
+    }
+
     async fn send<T: DeserializeOwned>(
         &self,
         node: &Node,

@@ -26,6 +26,8 @@ pub struct Options {
     pub portal: Option<Address>,
     /// The contract whose events change keys; those of the spec stay if left out.
     pub system_config: Option<Address>,
+    /// Who may change keys by that contract; what `causeway deploy` makes it with.
+    pub owner: Option<Address>,
 }
 
 impl Options {

@@ -279,20 +279,37 @@ impl Rules {
 
     /// Block 0.
     pub(super) fn genesis(&self) -> Result<Layer, ExecutionError> {
-        let (diff, closed) = genesis::state(&self.spec, self.vm.as_ref(), &self.modules)?;
-        let run = Run {
-            env: genesis::env(&self.spec),
-            txs: vec![],
-            receipts: vec![],
-            included: vec![],
-            skipped: vec![],
-            diff: Arc::new(diff),
-            outbox: closed.outbox,
-            gas_used: 0,
-            commitment: closed.commitment,
-        };
-        hash_block(&Empty, B256::ZERO, genesis::plan(&self.spec), run)
+        genesis_layer(&self.spec, self.vm.as_ref(), &self.modules)
     }
+}
+
+fn genesis_layer(
+    spec: &ChainSpec,
+    vm: &dyn Vm,
+    modules: &[Arc<dyn SystemModule>],
+) -> Result<Layer, ExecutionError> {
+    let (diff, closed) = genesis::state(spec, vm, modules)?;
+    let run = Run {
+        env: genesis::env(spec),
+        txs: vec![],
+        receipts: vec![],
+        included: vec![],
+        skipped: vec![],
+        diff: Arc::new(diff),
+        outbox: closed.outbox,
+        gas_used: 0,
+        commitment: closed.commitment,
+    };
+    hash_block(&Empty, B256::ZERO, genesis::plan(spec), run)
+}
+
+/// Block 0 of a chain, without a datadir.
+pub fn genesis_block(
+    spec: &ChainSpec,
+    modules: &[Arc<dyn SystemModule>],
+) -> Result<Arc<Block>, ExecutionError> {
+    let vm = crate::open(spec)?;
+    Ok(genesis_layer(spec, vm.as_ref(), modules)?.executed.block.clone())
 }
 
 pub(super) fn hash_block(

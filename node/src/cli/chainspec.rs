@@ -73,7 +73,10 @@ pub fn write_lock(spec_path: &Path, lock: &Lock) -> eyre::Result<()> {
         let mut file = std::fs::File::create(&draft)?;
         file.write_all(lock.to_toml().as_bytes())?;
         file.sync_all()?;
-        std::fs::rename(&draft, &path)
+        std::fs::rename(&draft, &path)?;
+        // The name, too, is to outlive a power cut.
+        let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+        std::fs::File::open(dir.unwrap_or(Path::new(".")))?.sync_all()
     };
     write().wrap_err_with(|| format!("cannot write {}", path.display()))
 }

@@ -4,10 +4,12 @@ pub mod blocks;
 pub mod chainspec;
 pub mod da;
 pub mod db;
+pub mod deploy;
 pub mod devnet;
 mod ethereum;
 pub mod metalayer;
 pub mod new;
+mod parent;
 mod preset;
 mod remotes;
 pub mod run;
@@ -45,6 +47,8 @@ enum Command {
     Run(run::Run),
     /// Run whole chains on this machine: DA, sequencer and a full node each, with funded accounts.
     Devnet(devnet::Devnet),
+    /// Put a chain's contracts on its parent chain.
+    Deploy(deploy::Deploy),
     /// Check, show, hash, compare and export chain specs.
     Chainspec(chainspec::ChainspecArgs),
     /// Run the `local` DA service by itself.
@@ -70,9 +74,10 @@ impl Cli {
     /// Runs the command.
     pub fn run(self) -> CommandResult {
         match self.command {
-            Command::New(command) => Ok(command.run(SystemClock.now_ms())?),
+            Command::New(command) => command.run(SystemClock.now_ms()),
             Command::Run(command) => command.run(),
             Command::Devnet(command) => command.run(),
+            Command::Deploy(command) => command.run(),
             Command::Chainspec(command) => Ok(command.run()?),
             Command::Da(command) => command.run(),
             Command::Status(command) => command.run(),

@@ -1,6 +1,7 @@
 //! `causeway new`: makes the directory of a chain, with its spec, settings and fresh keys.
 
 mod artifacts;
+mod text;
 
 use std::io::{BufRead, IsTerminal, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -11,14 +12,17 @@ use alloy_signer_local::PrivateKeySigner;
 use causeway_chainspec::ChainSpec;
 use causeway_chainspec::spec::presets::{DEV_ACCOUNTS, Keys, Template};
 use causeway_chainspec::spec::{Issue, Kind};
+use causeway_da::ethereum::{ParentChain, ParentFacts};
 use clap::{Args, ValueEnum};
 use eyre::{WrapErr, bail, eyre};
 use serde_json::json;
 
+use self::text::{LOCAL_DA, node_toml, parent_da, readme};
 use super::chainspec::parse_here;
+use super::parent::put_on;
 use super::preset::Preset;
-use super::print;
-use crate::exit::Exit;
+use super::{block_on, print};
+use crate::exit::{CommandResult, Exit};
 
 /// Make a chain: chain.toml, node.toml and fresh keys in a new directory
 #[derive(Debug, Args)]
@@ -40,6 +44,13 @@ pub struct NewArgs {
     /// Data availability layer
     #[arg(long, default_value = "local")]
     da: String,
+    /// Execution node of the parent chain, for --da ethereum: its chain id and newest block go into
+    /// the spec, its address into node.toml
+    #[arg(long, value_name = "URL")]
+    l1: Option<String>,
+    /// Consensus node of the parent chain, for node.toml
+    #[arg(long, value_name = "URL", requires = "l1")]
+    l1_beacon: Option<String>,
     /// Sequencer mode
     #[arg(long, default_value = "single")]
     sequencer: String,
@@ -94,32 +105,71 @@ type Files = Vec<(String, String, bool)>;
 impl NewArgs {
     /// Makes the directory; `now_ms` becomes the time of block 0. Nothing is written unless the
     /// spec is valid. Returns the exit code.
-    pub fn run(mut self, now_ms: u64) -> eyre::Result<Exit> {
+    pub fn run(mut self, now_ms: u64) -> CommandResult {
         refuse_used(&self.dir)?;
         if !self.yes && !self.json && std::io::stdin().is_terminal() {
             self.ask()?;
         }
-        let [sequencer, poster, da] = [(); 3].map(|()| PrivateKeySigner::random());
+        let parent = self.parent()?;
+        let [sequencer, poster, da, owner] = [(); 4].map(|()| PrivateKeySigner::random());
         let keys =
             Keys { sequencer: sequencer.address(), poster: poster.address(), da: da.address() };
-        let (template, mut files) = self.template(keys, now_ms)?;
+        let (mut template, mut files) = self.template(keys, now_ms)?;
+        if let Some(facts) = &parent {
+            put_on(&mut template, facts, owner.address(), &|name| file_of(name, &files))
+                .wrap_err(NOTHING_WRITTEN)?;
+        }
         let text = template.to_toml();
         let (spec, warnings) = check(&text, &files)?;
         files.push(("chain.toml".to_owned(), text, false));
-        files.push(("node.toml".to_owned(), node_toml(&self.da), false));
+        let settings = match &parent {
+            Some(facts) => node_toml(&parent_da(
+                facts,
+                self.l1.as_deref().unwrap_or_default(),
+                self.l1_beacon.as_deref(),
+            )),
+            None if self.da == "local" => node_toml(LOCAL_DA),
+            None => node_toml("\n# Settings of the DA backend.\n[da]\n"),
+        };
+        // Addresses of nodes hold keys, often.
+        files.push(("node.toml".to_owned(), settings, parent.is_some()));
         files.push(("README.md".to_owned(), readme(&spec), false));
-        files.push((".gitignore".to_owned(), "keys/\ndata/\nda/\n".to_owned(), false));
+        files.push((".gitignore".to_owned(), "keys/\ndata/\nda/\nblobs/\n".to_owned(), false));
         let mut signers = vec![("sequencer", sequencer), ("poster", poster)];
         if self.da == "local" {
             signers.push(("da", da));
+        }
+        let payer = PrivateKeySigner::random();
+        let pays = payer.address();
+        if parent.is_some() {
+            signers.extend([("owner", owner), ("l1", payer)]);
         }
         for (name, signer) in &signers {
             files.push((format!("keys/{name}.key"), format!("{}\n", signer.to_bytes()), true));
         }
         write_all(&self.dir, &files)?;
-        self.tell(&spec, &files)?;
+        self.tell(&spec, &files, parent.map(|_| pays))?;
         warnings.iter().for_each(|warning| eprintln!("{warning}"));
         Ok(Exit::Success)
+    }
+
+    /// The parent chain, asked.
+    fn parent(&self) -> eyre::Result<Option<ParentFacts>> {
+        match (&self.l1, self.da.as_str()) {
+            (Some(url), "ethereum") => {
+                let facts = block_on(ParentChain::facts(url))??;
+                if facts.is_anvil && matches!(self.kind, KindArg::Mainnet) {
+                    bail!("--l1 is an anvil, and --kind mainnet has value: nothing was written");
+                }
+                Ok(Some(facts))
+            }
+            (Some(_), other) => bail!("--l1 names a parent chain, and --da {other} has none"),
+            (None, "ethereum") => bail!(
+                "--da ethereum needs --l1 URL, an execution node of the parent chain: the spec names \
+                 its chain id, and the block from which on blobs count"
+            ),
+            (None, _) => Ok(None),
+        }
     }
 
     fn default_name(&self) -> String {
@@ -203,7 +253,7 @@ impl NewArgs {
         Ok(funds)
     }
 
-    fn tell(&self, spec: &ChainSpec, files: &Files) -> eyre::Result<()> {
+    fn tell(&self, spec: &ChainSpec, files: &Files, pays: Option<Address>) -> eyre::Result<()> {
         let paths: Vec<_> = files.iter().map(|(path, ..)| path.as_str()).collect();
         if self.json {
             let made = json!({
@@ -214,6 +264,7 @@ impl NewArgs {
                 "identity": spec.identity(),
                 "sequencer": spec.sequencer.keys_at(0),
                 "poster": spec.sequencer.posters_at(0),
+                "l1Payer": pays,
                 "preinstalls": spec
                     .genesis
                     .preinstalls
@@ -226,20 +277,29 @@ impl NewArgs {
         }
         let (dir, name, id) = (self.dir.display(), &spec.name, spec.chain_id);
         let (paths, identity) = (paths.join(", "), spec.identity());
+        let next = match pays {
+            Some(pays) => format!(
+                "send funds on the parent chain to {pays}, then\n       cd {dir} && causeway deploy apply && causeway run"
+            ),
+            None => format!("cd {dir} && causeway run"),
+        };
         print(&format!(
-            "{name} (chain id {id}) is in {dir}: {paths}\nidentity {identity}\nnext:  cd {dir} && causeway run\n"
+            "{name} (chain id {id}) is in {dir}: {paths}\nidentity {identity}\nnext:  {next}\n"
         ))
     }
 }
 
+const NOTHING_WRITTEN: &str = "these choices make no valid chain; nothing was written";
+
 /// Checks the text before anything is written, with the files as they will be.
 fn check(text: &str, files: &Files) -> eyre::Result<(ChainSpec, Vec<Issue>)> {
-    let read = |name: &str| {
-        let file = files.iter().find(|(path, ..)| path == name);
-        let content = file.map(|(_, content, _)| content.clone().into_bytes());
-        content.ok_or_else(|| "no such file".to_owned())
-    };
-    parse_here(text, &read).wrap_err("these choices make no valid chain; nothing was written")
+    parse_here(text, &|name| file_of(name, files)).wrap_err(NOTHING_WRITTEN)
+}
+
+fn file_of(name: &str, files: &Files) -> Result<Vec<u8>, String> {
+    let file = files.iter().find(|(path, ..)| path == name);
+    let content = file.map(|(_, content, _)| content.clone().into_bytes());
+    content.ok_or_else(|| "no such file".to_owned())
 }
 
 /// A directory that holds anything is somebody's.
@@ -291,60 +351,6 @@ fn write_all(dir: &Path, files: &Files) -> eyre::Result<()> {
     Ok(())
 }
 
-fn node_toml(da: &str) -> String {
-    let service = if da == "local" {
-        "
-[da]
-url = \"http://127.0.0.1:8550\"
-
-# The DA service inside this process. Nodes elsewhere have only [da] url, with this machine's name.
-[da_service]
-listen = \"127.0.0.1:8550\"
-dir = \"da\"
-key = \"keys/da.key\"
-"
-    } else {
-        "
-# Settings of the DA backend.
-[da]
-"
-    };
-    format!(
-        "# Settings of this node alone; nothing here can fork the chain (that is chain.toml).
-role = \"sequencer\"
-http = \"127.0.0.1:8545\"
-{service}
-[keys]
-sequencer = \"keys/sequencer.key\"
-poster = \"keys/poster.key\"
-"
-    )
-}
-
-fn readme(spec: &ChainSpec) -> String {
-    let (name, id) = (&spec.name, spec.chain_id);
-    format!(
-        "# {name}
-
-Chain id {id}, identity `{identity}`.
-
-| File | What it is | Share it? |
-|---|---|---|
-| `chain.toml` | what all nodes must agree on | yes |
-| `chain.lock` | block 0, written at the first start | yes |
-| `node.toml` | settings of this node | as an example |
-| `keys/` | private keys, as hex | never |
-
-    causeway chainspec check     # after every edit of chain.toml
-    causeway run                 # in this directory
-
-Back up `keys/`: without the sequencer's key nobody can build blocks, without the poster's nobody
-can post them.
-",
-        identity = spec.identity()
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -368,7 +374,7 @@ mod tests {
 
     fn new(dir: &Path, more: &[&str]) -> eyre::Result<Exit> {
         let args = ["new", dir.to_str().unwrap(), "--yes"].into_iter().chain(more.iter().copied());
-        Cli::try_parse_from(args)?.args.run(NOW)
+        Cli::try_parse_from(args)?.args.run(NOW).map_err(|error| error.report)
     }
 
     #[test]

@@ -1,10 +1,17 @@
 //! The DA backend `ethereum` against a real anvil.
 
 mod beacons;
+mod chain;
+mod deploys;
+mod devnets;
 mod nodes;
+mod outages;
 mod posts;
 mod races;
+mod reorgs;
 mod shim;
+mod throughput;
+mod troubles;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,8 +39,9 @@ fn poster(anvil: &Anvil, more: &str) -> eyre::Result<Arc<EthereumDa>> {
 fn open(rpc: &[&str], more: &str) -> eyre::Result<Arc<EthereumDa>> {
     let text = format!("rpc = {rpc:?}\ntrust_roots = \"development\"\n{more}");
     let settings: Settings = toml::from_str(&text)?;
+    let portal = Some(PORTAL);
     let options =
-        Options { chain_id: CHAIN_ID, inbox: None, portal: Some(PORTAL), system_config: None };
+        Options { chain_id: CHAIN_ID, inbox: None, portal, system_config: None, owner: None };
     Ok(Arc::new(EthereumDa::new(
         (B256::repeat_byte(0xaa), 30_000_000),
         INTERVAL,

@@ -132,6 +132,7 @@ fn client(anvil: &Anvil) -> Arc<EthereumDa> {
         inbox: None,
         portal: Some(PORTAL),
         system_config: None,
+        owner: None,
     };
     let settings: Settings = toml::from_str(&settings).unwrap();
     let interval = Duration::from_millis(200);

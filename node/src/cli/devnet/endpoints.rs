@@ -45,6 +45,14 @@ pub(super) struct ChainEndpoints {
     #[serde(default)]
     pub(super) full_metrics: Option<String>,
     pub(super) da: String,
+    /// Name of the DA layer.
+    #[serde(default)]
+    pub(super) da_layer: String,
+    /// The chain's portal on its parent chain, and its system config, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) portal: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) system_config: Option<String>,
     pub(super) spec: PathBuf,
 }
 

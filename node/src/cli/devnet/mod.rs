@@ -5,6 +5,7 @@ mod banner;
 mod endpoints;
 mod funds;
 mod network;
+mod parent;
 mod world;
 
 use std::net::SocketAddr;
@@ -24,8 +25,11 @@ use crate::logging::{self, LogFormat};
 
 /// How long a running devnet may take to go down.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How long a detached one may take to get ready: it gives up on its own before.
+/// How long a detached one may take to get ready: it gives up on its own before, unless its parent chain
+/// is slow.
 const START_PATIENCE: Duration = Duration::from_secs(120);
+/// The same with a parent chain, which has to take in contracts and funds first.
+const PARENT_PATIENCE: Duration = Duration::from_secs(900);
 
 /// Run a whole chain on this machine, or several that talk to each other.
 #[derive(Debug, Args)]
@@ -53,6 +57,21 @@ pub struct Devnet {
     /// further chains. evm if not given.
     #[arg(long, value_delimiter = ',')]
     vm: Vec<String>,
+    /// DA layer of each chain of a new devnet, likewise: local or ethereum. With --l1 that is
+    /// ethereum if not given, else local.
+    #[arg(long, value_delimiter = ',')]
+    da: Vec<String>,
+    /// Parent chain that carries blobs: anvil, which is started and stopped with the devnet, or the
+    /// URL of an execution node, with --l1-beacon and --l1-key unless it is an anvil.
+    #[arg(long, value_name = "anvil|URL")]
+    l1: Option<String>,
+    /// Consensus node of the parent chain; anvil has none.
+    #[arg(long, value_name = "URL", requires = "l1")]
+    l1_beacon: Option<String>,
+    /// Key file of an account with funds on the parent chain; on anvil the first development account if
+    /// not given.
+    #[arg(long, value_name = "FILE", requires = "l1")]
+    l1_key: Option<PathBuf>,
     /// Whose coin pays for gas on each chain after the hub, in order; the last holds for all
     /// further chains. hub if not given.
     #[arg(long, value_enum, value_delimiter = ',')]
@@ -115,13 +134,20 @@ impl Devnet {
             choices: Choices {
                 chains: self.chains,
                 vms: self.vm.clone(),
+                das: self.da.clone(),
+                l1: self.l1.is_some(),
                 coins: self.coin.clone(),
                 chain_id: self.chain_id,
                 preset: self.preset,
                 block_time: self.block_time.clone(),
             },
         };
-        let exit = super::block_on(world::run(options))?;
+        let l1 = parent::Choice {
+            l1: self.l1.clone(),
+            beacon: self.l1_beacon.clone(),
+            key: self.l1_key.clone(),
+        };
+        let exit = super::block_on(world::run(options, l1))?;
         drop(lock);
         exit
     }
@@ -148,6 +174,8 @@ impl Devnet {
                 .process_group(0)
                 .spawn()?
         };
+        let on_parent = self.l1.is_some() || !self.da.is_empty() || dir.join(parent::DIR).exists();
+        let patience = if on_parent { PARENT_PATIENCE } else { START_PATIENCE };
         let started = Instant::now();
         loop {
             if let Some(status) = child.try_wait()? {
@@ -159,11 +187,13 @@ impl Devnet {
                 println!("\nRuns in the background; log {}", path.display());
                 return Ok(());
             }
-            if started.elapsed() > START_PATIENCE {
-                child.kill()?;
+            if started.elapsed() > patience {
+                // In order, so that what it started ends with it.
+                let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+                pid.map(|pid| kill_process(pid, Signal::TERM)).transpose()?;
                 bail!(
-                    "the devnet was not ready in {} s; see {}",
-                    START_PATIENCE.as_secs(),
+                    "the devnet was not ready in {} s and is stopped; see {}",
+                    patience.as_secs(),
                     path.display()
                 );
             }
@@ -175,6 +205,8 @@ impl Devnet {
 /// Stops the devnet of a directory and waits for its end.
 fn down(dir: &Path) -> eyre::Result<()> {
     if !dir.join(LOCK).exists() || Lock::take(dir)?.is_some() {
+        // One that was killed may have left its parent chain.
+        parent::end_orphan(&dir.join(parent::DIR));
         println!("no devnet runs on {}", dir.display());
         return Ok(());
     }

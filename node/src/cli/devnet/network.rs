@@ -4,13 +4,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use causeway_chainspec::mailbox::Coin;
-use causeway_chainspec::spec::presets::{Keys, NetworkTemplate, NewMember, Template};
+use causeway_chainspec::spec::presets::{
+    DEV_GOVERNANCE, Keys, NetworkTemplate, NewMember, Template,
+};
 use causeway_chainspec::{ChainSpec, spec};
+use causeway_da::ethereum::ParentFacts;
 use clap::ValueEnum;
 use eyre::{WrapErr, eyre};
 
 use super::super::chainspec::{parse_here, with_inputs};
 use super::super::load_spec;
+use super::super::parent::put_on;
 use super::super::preset::Preset;
 use crate::exit::{Exit, ExitError};
 
@@ -24,6 +28,10 @@ pub(super) const NETWORK_FILE: &str = spec::network::FILE_NAME;
 /// The spec in the directory of each chain.
 pub(super) const SPEC_FILE: &str = "chain.toml";
 const FIRST_ID: u64 = 901;
+/// The layer of chains with a parent chain.
+const PARENT_LAYER: &str = "ethereum";
+/// Layers that a devnet can run.
+const LAYERS: [&str; 2] = ["local", PARENT_LAYER];
 
 /// Whose coin pays for gas on a chain beside the hub.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -40,6 +48,10 @@ pub(super) struct Choices {
     pub(super) chains: Option<u8>,
     /// Of the chains in order; the last is of all further ones.
     pub(super) vms: Vec<String>,
+    /// DA layers, likewise; those of a parent chain if nothing is said and there is one.
+    pub(super) das: Vec<String>,
+    /// Whether a parent chain is given.
+    pub(super) l1: bool,
     /// Of the chains after the hub in order, likewise.
     pub(super) coins: Vec<CoinChoice>,
     pub(super) chain_id: Option<u64>,
@@ -52,6 +64,15 @@ impl Choices {
         self.vms.get(index).or(self.vms.last()).map(String::as_str)
     }
 
+    fn da(&self, index: usize) -> Option<&str> {
+        self.das.get(index).or(self.das.last()).map(String::as_str)
+    }
+
+    /// DA layer of a chain of a new devnet.
+    fn layer(&self, index: usize) -> &str {
+        self.da(index).unwrap_or(if self.l1 { PARENT_LAYER } else { LAYERS[0] })
+    }
+
     /// Of a chain beside the hub.
     fn coin(&self, index: usize) -> Option<CoinChoice> {
         self.coins.get(index - 1).or(self.coins.last()).copied()
@@ -59,12 +80,19 @@ impl Choices {
 
     /// More of something than chains is a slip.
     fn check(&self, chains: usize) -> eyre::Result<()> {
-        if self.vms.len() > chains || self.coins.len() >= chains && !self.coins.is_empty() {
-            let needed = self.vms.len().max(self.coins.len() + 1);
+        let of_each = self.vms.len().max(self.das.len());
+        if of_each > chains || self.coins.len() >= chains && !self.coins.is_empty() {
+            let needed = of_each.max(self.coins.len() + 1);
             eyre::bail!(
-                "--vm names one VM a chain and --coin one coin a chain after the hub, but there \
-                 would be {chains}: add --chains {needed}"
+                "--vm and --da name one module a chain and --coin one coin a chain after the hub, \
+                 but there would be {chains}: add --chains {needed}"
             );
+        }
+        if let Some(da) = self.das.iter().find(|da| !LAYERS.contains(&da.as_str())) {
+            eyre::bail!("--da {da}: a devnet has {}", LAYERS.join(" and "));
+        }
+        if self.l1 && !(0..chains).any(|index| self.layer(index) == PARENT_LAYER) {
+            eyre::bail!("--l1 is given, and --da puts no chain on it: leave one of them out");
         }
         Ok(())
     }
@@ -77,10 +105,39 @@ pub(super) struct Member {
     pub(super) spec: Arc<ChainSpec>,
 }
 
-/// The chains of a directory; written first if it is new.
-pub(super) fn open(dir: &Path, choices: &Choices, now_ms: u64) -> Result<Vec<Member>, ExitError> {
-    let there = |name: &&str| dir.join(name).join(SPEC_FILE).exists();
-    let mut count = NAMES.iter().copied().take_while(there).count();
+impl Member {
+    /// Whether a parent chain carries its blobs.
+    pub(super) fn is_on_parent(&self) -> bool {
+        self.spec.da.layer == PARENT_LAYER
+    }
+}
+
+/// How many chains a directory has.
+fn there(dir: &Path) -> usize {
+    NAMES.iter().take_while(|name| dir.join(name).join(SPEC_FILE).exists()).count()
+}
+
+/// Whether the devnet of a directory, or a new one, needs a parent chain; an error if it is not what is
+/// asked for.
+pub(super) fn needs_parent(dir: &Path, choices: &Choices) -> Result<bool, ExitError> {
+    if there(dir) > 0 {
+        let members = open(dir, choices, None, 0)?;
+        return Ok(members.iter().any(Member::is_on_parent));
+    }
+    let chains = usize::from(choices.chains.unwrap_or(1));
+    choices.check(chains).map_err(|report| ExitError::new(Exit::Spec, report))?;
+    Ok((0..chains).any(|index| choices.layer(index) == PARENT_LAYER))
+}
+
+/// The chains of a directory; written first if it is new. `parent` is the chain that carries blobs, if
+/// there is one.
+pub(super) fn open(
+    dir: &Path,
+    choices: &Choices,
+    parent: Option<&ParentFacts>,
+    now_ms: u64,
+) -> Result<Vec<Member>, ExitError> {
+    let mut count = there(dir);
     let new = count == 0;
     if new {
         if dir.join(SPEC_FILE).exists() {
@@ -92,7 +149,7 @@ pub(super) fn open(dir: &Path, choices: &Choices, now_ms: u64) -> Result<Vec<Mem
         }
         count = usize::from(choices.chains.unwrap_or(1));
         choices.check(count).map_err(|report| ExitError::new(Exit::Spec, report))?;
-        write(dir, count, choices, now_ms)?;
+        write(dir, count, (choices, parent), now_ms)?;
     }
     let mut members = Vec::with_capacity(count);
     for name in &NAMES[..count] {
@@ -116,7 +173,8 @@ pub(super) fn open(dir: &Path, choices: &Choices, now_ms: u64) -> Result<Vec<Mem
 fn shown(member: &Member) -> String {
     let coin = coin_name(member.spec.metalayer.coin);
     let Member { name, spec, .. } = member;
-    format!("{name} (vm {}, chain id {}, coin {coin})", spec.vm, spec.chain_id)
+    let (vm, da, id) = (&spec.vm, &spec.da.layer, spec.chain_id);
+    format!("{name} (vm {vm}, da {da}, chain id {id}, coin {coin})")
 }
 
 /// As `devnet.json` has it.
@@ -134,13 +192,15 @@ fn differ(choices: &Choices, members: &[Member]) -> bool {
     let one = |(index, member): (usize, &Member)| {
         let spec = &member.spec;
         let vm = choices.vm(index).is_some_and(|vm| vm != spec.vm);
+        let da = choices.da(index).is_some_and(|da| da != spec.da.layer);
         let id = choices.chain_id.is_some_and(|id| id + index as u64 != spec.chain_id);
         let wanted = if index == 0 { None } else { choices.coin(index) };
         let coin = wanted
             .is_some_and(|coin| (coin == CoinChoice::Hub) != (spec.metalayer.coin == Coin::Hub));
-        vm || id || coin
+        vm || da || id || coin
     };
     choices.preset.is_some()
+        || choices.l1 && !members.iter().any(Member::is_on_parent)
         || choices.block_time.is_some()
         || count
         || choices.check(members.len()).is_err()
@@ -148,17 +208,23 @@ fn differ(choices: &Choices, members: &[Member]) -> bool {
 }
 
 /// Writes the specs, once all of them are known to be valid.
-fn write(dir: &Path, count: usize, choices: &Choices, now_ms: u64) -> Result<(), ExitError> {
+fn write(
+    dir: &Path,
+    count: usize,
+    (choices, parent): (&Choices, Option<&ParentFacts>),
+    now_ms: u64,
+) -> Result<(), ExitError> {
     let texts = if count == 1 {
         let vm = choices.vm(0).unwrap_or("evm");
         let id = choices.chain_id.unwrap_or(FIRST_ID);
         let mut template = Template::devnet(NAMES[0], id, vm, Keys::DEV, now_ms);
         set_times(&mut template, choices);
+        set_layer(&mut template, 0, (choices, parent))?;
         let text = template.to_toml();
         parse_here(&text, &nothing).map_err(|invalid| ExitError::new(Exit::Spec, invalid))?;
         vec![text]
     } else {
-        several(dir, count, choices, now_ms)?
+        several(dir, count, (choices, parent), now_ms)?
     };
     // The first comes last: it is what makes a directory one of a devnet.
     for (name, text) in NAMES.iter().zip(&texts).rev() {
@@ -175,7 +241,7 @@ fn write(dir: &Path, count: usize, choices: &Choices, now_ms: u64) -> Result<(),
 fn several(
     dir: &Path,
     count: usize,
-    choices: &Choices,
+    (choices, parent): (&Choices, Option<&ParentFacts>),
     now_ms: u64,
 ) -> Result<Vec<String>, ExitError> {
     let first = choices.chain_id.unwrap_or(FIRST_ID);
@@ -194,8 +260,9 @@ fn several(
         .collect();
     let place = format!("../{NETWORK_FILE}");
     let mut template = NetworkTemplate::devnet(&members, &place, Keys::DEV, now_ms);
-    for chain in &mut template.chains {
+    for (index, chain) in template.chains.iter_mut().enumerate() {
         set_times(chain, choices);
+        set_layer(chain, index, (choices, parent))?;
     }
     let files = with_inputs(&nothing, |inputs| template.files(inputs))
         .map_err(|invalid| ExitError::new(Exit::Spec, invalid))?;
@@ -213,6 +280,20 @@ fn set_times(template: &mut Template, choices: &Choices) {
     if let Some(block_time) = &choices.block_time {
         template.block_time.clone_from(block_time);
     }
+}
+
+/// Puts the chain with an index on its parent, if it is to have one.
+fn set_layer(
+    template: &mut Template,
+    index: usize,
+    (choices, parent): (&Choices, Option<&ParentFacts>),
+) -> Result<(), ExitError> {
+    let Some(parent) = parent else { return Ok(()) };
+    if choices.layer(index) == PARENT_LAYER {
+        put_on(template, parent, DEV_GOVERNANCE, &nothing)
+            .map_err(|invalid| ExitError::new(Exit::Spec, invalid))?;
+    }
+    Ok(())
 }
 
 /// A devnet's specs name no other files.
@@ -238,6 +319,9 @@ pub(super) fn clear(dir: &Path) -> eyre::Result<()> {
         remove(&remotes.join(name))?;
     }
     remove_empty(&remotes)?;
+    let parent = dir.join(super::parent::DIR);
+    super::parent::end_orphan(&parent);
+    remove(&parent)?;
     remove(&dir.join(NETWORK_FILE))?;
     remove(&dir.join(super::endpoints::FILE))
 }

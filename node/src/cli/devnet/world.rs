@@ -2,15 +2,17 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 
 use alloy_signer_local::PrivateKeySigner;
+use causeway_chainspec::Clock;
 use causeway_chainspec::mailbox::Coin;
-use causeway_chainspec::{ChainSpec, Clock};
 use causeway_consensus::mempool::Limits;
 use causeway_da::local::{LocalConfig, LocalDa};
 use causeway_da::{DaBackend, DaError};
 use eyre::eyre;
+use futures::FutureExt;
 use futures::future::{join_all, select_all};
 
 use super::super::da::Service;
@@ -18,6 +20,7 @@ use super::super::remotes::{self, Following};
 use super::super::run::interrupted;
 use super::endpoints::{self, Account, ChainEndpoints, Endpoints};
 use super::network::{self, Choices, Member, NETWORK_FILE, SPEC_FILE};
+use super::parent::{self, Choice, Parent};
 use super::{banner, funds};
 use crate::clock::SystemClock;
 use crate::config::{DEFAULT_CACHE_MIB, DEFAULT_HISTORY, Role};
@@ -47,6 +50,39 @@ struct World {
     cache_bytes: usize,
 }
 
+/// Where a chain's data lies.
+enum Layer {
+    /// A service of this process, at a URL.
+    Local(String),
+    /// A parent chain; with the index of the chain, which has an account there.
+    Parent(Arc<Parent>, usize),
+}
+
+impl Layer {
+    fn shown(&self) -> String {
+        match self {
+            Self::Local(url) => url.clone(),
+            Self::Parent(parent, _) => parent.shown(),
+        }
+    }
+
+    /// The address of a contract on the parent chain, by its name in the spec.
+    fn contract(&self, member: &Member, name: &str) -> Option<String> {
+        matches!(self, Self::Parent(..))
+            .then(|| member.spec.da.options.get(name)?.as_str().map(str::to_owned))
+            .flatten()
+    }
+
+    /// The layer as one node sees it, a sequencer or another.
+    fn open(&self, member: &Member, posts: bool) -> Result<Arc<dyn DaBackend>, ExitError> {
+        let table = match self {
+            Self::Local(url) => [("url".to_owned(), url.clone().into())].into_iter().collect(),
+            Self::Parent(parent, index) => parent.settings(posts.then_some(*index))?,
+        };
+        Ok(causeway_da::open(&member.spec, &table)?)
+    }
+}
+
 /// The nodes of one chain.
 struct Nodes {
     sequencer: Running,
@@ -56,31 +92,59 @@ struct Nodes {
 }
 
 /// Runs a devnet until a signal or a failure.
-pub(super) async fn run(options: Options) -> CommandResult {
+pub(super) async fn run(options: Options, l1: Choice) -> CommandResult {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let members = network::open(&options.dir, &options.choices, clock.now_ms())?;
+    // Caught from now on, so that what is started ends with the devnet.
+    let stop = pin!(interrupted());
+    let mut stop = stop.shared();
+    let begun = async {
+        let mut parent = None;
+        let mut anvil = None;
+        if network::needs_parent(&options.dir, &options.choices)? {
+            let (found, started) = Parent::start(&options.dir, &l1).await?;
+            (parent, anvil) = (Some(found), started);
+        }
+        let facts = parent.as_ref().map(|parent| &parent.facts);
+        let members = network::open(&options.dir, &options.choices, facts, clock.now_ms())?;
+        for (index, member) in members.iter().enumerate() {
+            if let Some(parent) = parent.as_ref().filter(|_| member.is_on_parent()) {
+                parent.prepare(&member.spec, index).await?;
+            }
+        }
+        Ok::<_, ExitError>((parent, anvil, members))
+    };
+    let (parent, mut anvil, members) = tokio::select! {
+        begun = begun => begun?,
+        () = stop.clone() => return Ok(Exit::Success),
+    };
     let cache_bytes = (DEFAULT_CACHE_MIB / members.len()).max(LEAST_CACHE_MIB) << 20;
     let mut services = Vec::new();
-    let mut urls = Vec::new();
-    for member in &members {
-        let (url, service) = start_da(member, clock.clone()).await?;
-        urls.push(url);
-        services.push(service);
+    let mut layers = Vec::new();
+    for (index, member) in members.iter().enumerate() {
+        layers.push(match parent.clone().filter(|_| member.is_on_parent()) {
+            Some(parent) => Layer::Parent(parent, index),
+            None => {
+                let (url, service) = start_da(member, clock.clone()).await?;
+                services.push(service);
+                Layer::Local(url)
+            }
+        });
     }
-    let followed = follow(&options, &members, &urls)?;
+    let followed = follow(&options, &members, &layers)?;
     let (remotes, mut following) = remotes::start(followed, clock.clone(), cache_bytes).await?;
     let world = World { http: options.http, clock, remotes, cache_bytes };
     let mut chains = Vec::new();
-    for (index, (member, url)) in members.iter().zip(&urls).enumerate() {
-        chains.push(start_chain(&world, index, member, url).await?);
+    for (index, (member, layer)) in members.iter().zip(&layers).enumerate() {
+        chains.push(start_chain(&world, index, member, layer).await?);
     }
 
-    let described = describe(&options, &members, &chains, &urls);
+    let described = describe(&options, &members, &chains, &layers);
     let ready = ready(&options, &members, &chains, described);
     let failed = tokio::select! {
         error = ready => Some(error.into()),
-        () = interrupted() => None,
+        () = &mut stop => None,
         error = failure(&mut chains, &mut following, &mut services) => Some(ExitError::from(error)),
+        error = parent::ended(&mut anvil) => Some(error.into()),
     };
     eprintln!("stopping");
     let nodes = chains.into_iter().flat_map(|chain| [chain.full, chain.sequencer]);
@@ -88,6 +152,7 @@ pub(super) async fn run(options: Options) -> CommandResult {
         join_all(nodes.map(Running::stop)).await.into_iter().collect();
     following.stop().await;
     let served = stop_services(services).await;
+    drop(anvil);
     match (failed, stopped) {
         (Some(error), _) => Err(error),
         (None, Err(error)) => Err(error.into()),
@@ -135,7 +200,15 @@ async fn failure(
 ) -> NodeError {
     let nodes = chains.iter_mut().flat_map(|Nodes { sequencer, full, .. }| [sequencer, full]);
     let nodes = select_all(nodes.map(|node| Box::pin(node.failed())));
-    let services = select_all(services.iter_mut().map(|service| Box::pin(service.failed())));
+    let services = async {
+        match services {
+            [] => std::future::pending().await,
+            services => {
+                let failing = services.iter_mut().map(|service| Box::pin(service.failed()));
+                select_all(failing).await
+            }
+        }
+    };
     tokio::select! {
         (error, ..) = nodes => error,
         error = following.failed() => error,
@@ -164,26 +237,20 @@ async fn stop_services(services: Vec<Service>) -> Result<(), DaError> {
 fn follow(
     options: &Options,
     members: &[Member],
-    urls: &[String],
+    layers: &[Layer],
 ) -> Result<Vec<RemoteSettings>, ExitError> {
     if members.len() == 1 {
         return Ok(Vec::new());
     }
     let mut all = Vec::with_capacity(members.len());
-    for (member, url) in members.iter().zip(urls) {
+    for (member, layer) in members.iter().zip(layers) {
         all.push(RemoteSettings {
             spec: member.spec.clone(),
-            da: da_client(&member.spec, url)?,
+            da: layer.open(member, false)?,
             datadir: options.dir.join(remotes::DIR).join(member.name).into(),
         });
     }
     Ok(all)
-}
-
-fn da_client(spec: &ChainSpec, url: &str) -> Result<Arc<dyn DaBackend>, ExitError> {
-    let mut table = toml::Table::new();
-    table.insert("url".into(), url.into());
-    Ok(causeway_da::open(spec, &table)?)
 }
 
 /// Starts sequencer and full node of the chain with an index.
@@ -191,12 +258,12 @@ async fn start_chain(
     world: &World,
     index: usize,
     member: &Member,
-    da_url: &str,
+    layer: &Layer,
 ) -> Result<Nodes, ExitError> {
     let port = |role: u16| port(world.http.port(), index, role);
-    let mut sequencer = start_node(world, member, da_url, (None, port(0))).await?;
+    let mut sequencer = start_node(world, member, layer, (None, port(0))).await?;
     let feed = format!("ws://{}", sequencer.addr());
-    let mut full = start_node(world, member, da_url, (Some(feed), port(1))).await?;
+    let mut full = start_node(world, member, layer, (Some(feed), port(1))).await?;
     let metrics = [tell(world, &mut sequencer)?, tell(world, &mut full)?];
     Ok(Nodes { sequencer, full, metrics })
 }
@@ -219,7 +286,7 @@ fn port(base: u16, index: usize, role: u16) -> u16 {
 async fn start_node(
     world: &World,
     member: &Member,
-    da_url: &str,
+    layer: &Layer,
     (feed, port): (Option<String>, u16),
 ) -> Result<Running, ExitError> {
     let is_sequencer = feed.is_none();
@@ -229,7 +296,7 @@ async fn start_node(
         spec: member.spec.clone(),
         datadir: member.dir.join(name).into(),
         role,
-        da: da_client(&member.spec, da_url)?,
+        da: layer.open(member, is_sequencer)?,
         clock: world.clock.clone(),
         sequencer_key: is_sequencer.then(devkeys::sequencer),
         poster_key: is_sequencer.then(devkeys::poster),
@@ -258,12 +325,17 @@ fn listen(wanted: SocketAddr) -> eyre::Result<TcpListener> {
         .map_err(|error| eyre!("cannot listen on {wanted} nor on any port of it: {error}"))
 }
 
-fn describe(options: &Options, members: &[Member], chains: &[Nodes], urls: &[String]) -> Endpoints {
+fn describe(
+    options: &Options,
+    members: &[Member],
+    chains: &[Nodes],
+    layers: &[Layer],
+) -> Endpoints {
     let account = |signer: PrivateKeySigner| Account {
         address: signer.address().to_string(),
         key: signer.to_bytes().to_string(),
     };
-    let chain = |((member, nodes), da): ((&Member, &Nodes), &String)| ChainEndpoints {
+    let chain = |((member, nodes), layer): ((&Member, &Nodes), &Layer)| ChainEndpoints {
         name: member.name.to_owned(),
         chain_id: member.spec.chain_id,
         domain: member.spec.metalayer.domain,
@@ -275,13 +347,16 @@ fn describe(options: &Options, members: &[Member], chains: &[Nodes], urls: &[Str
         full_rpc: format!("http://{}", nodes.full.addr()),
         metrics: Some(metrics_url(nodes.metrics[0])),
         full_metrics: Some(metrics_url(nodes.metrics[1])),
-        da: da.clone(),
+        da: layer.shown(),
+        da_layer: member.spec.da.layer.clone(),
+        portal: layer.contract(member, "portal"),
+        system_config: layer.contract(member, "system_config"),
         spec: member.dir.join(SPEC_FILE),
     };
     let network = members.len() > 1;
     Endpoints {
         pid: std::process::id(),
-        chains: members.iter().zip(chains).zip(urls).map(chain).collect(),
+        chains: members.iter().zip(chains).zip(layers).map(chain).collect(),
         accounts: devkeys::accounts().into_iter().map(account).collect(),
         governance: network.then(|| account(devkeys::governance())),
         metalayer: network.then(|| options.dir.join(NETWORK_FILE)),

@@ -12,11 +12,11 @@ fn asked(chains: u8, vms: &str, coins: &[CoinChoice]) -> Choices {
 }
 
 fn opened(dir: &TempDir, choices: &Choices) -> Vec<Member> {
-    open(dir.path(), choices, NOW).unwrap_or_else(|error| panic!("{:?}", error.report))
+    open(dir.path(), choices, None, NOW).unwrap_or_else(|error| panic!("{:?}", error.report))
 }
 
 fn refused(dir: &TempDir, choices: &Choices) -> String {
-    match open(dir.path(), choices, NOW) {
+    match open(dir.path(), choices, None, NOW) {
         Ok(_) => panic!("{choices:?} was accepted"),
         Err(error) => {
             assert_eq!(error.exit, Exit::Spec);
@@ -42,7 +42,8 @@ fn chains_have_what_was_asked_for_and_go_on_without_flags() {
     assert_eq!(symbols, ["ERA", "ETH", "ERA", "ERA"]);
     assert!(dir.path().join("metalayer.toml").exists());
 
-    let again = open(dir.path(), &Choices::default(), NOW + 1).unwrap_or_else(|_| panic!("again"));
+    let again =
+        open(dir.path(), &Choices::default(), None, NOW + 1).unwrap_or_else(|_| panic!("again"));
     let identities = |members: &[Member]| -> Vec<_> {
         members.iter().map(|member| member.spec.identity()).collect()
     };
