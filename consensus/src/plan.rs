@@ -108,16 +108,22 @@ pub fn lane_is_known(spec: &ChainSpec, cursor: &Cursor, time_ms: u64) -> bool {
     time_ms.saturating_sub(spec.sequencer.forced_delay_ms) < cursor.time_ms
 }
 
-/// Whether the sequencer may build: not while its oldest own block that DA does not have
-/// (`oldest_unsafe_ms`, its time) is nearer than half a window to the floor. With none it may.
+/// Whether the sequencer may build at `time_ms`: not while its oldest own block that DA does not have
+/// (`oldest_unsafe_ms`, its time) is nearer than half a window to the floor. With none it may. A parent
+/// chain goes on when this node does not see it, and its floor with it.
 pub fn may_build(
     spec: &ChainSpec,
     cursor: &Cursor,
     oldest_unsafe_ms: Option<u64>,
+    time_ms: u64,
 ) -> Result<(), ChainError> {
     let half = spec.sequencer.window_ms / 2;
     let Some(oldest) = oldest_unsafe_ms else { return Ok(()) };
-    let left = oldest.saturating_sub(cursor.floor_ms);
+    let unseen = match spec.da.is_parent_chain() {
+        true => time_ms.saturating_sub(spec.sequencer.window_ms),
+        false => 0,
+    };
+    let left = oldest.saturating_sub(cursor.floor_ms.max(unseen));
     if left >= half {
         return Ok(());
     }

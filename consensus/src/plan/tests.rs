@@ -107,10 +107,19 @@ fn building_pauses_half_a_window_before_the_floor() {
     let half = node.spec.sequencer.window_ms / 2;
     node.idle_until(T0 + 1_000);
     let floor = node.cursor().floor_ms;
-    assert_eq!(may_build(&node.spec, node.cursor(), None), Ok(()));
-    assert_eq!(may_build(&node.spec, node.cursor(), Some(floor + half)), Ok(()));
-    let paused = may_build(&node.spec, node.cursor(), Some(floor + half - 1));
-    assert!(matches!(paused, Err(ChainError::Paused(text)) if text.contains("expires in 3999 ms")));
+    let at = |node: &Node, oldest, time_ms| may_build(&node.spec, node.cursor(), oldest, time_ms);
+    assert_eq!(at(&node, None, T0 + 1_000), Ok(()));
+    assert_eq!(at(&node, Some(floor + half), T0 + 1_000), Ok(()));
+    let is_paused =
+        |result, text| matches!(result, Err(ChainError::Paused(why)) if why.contains(text));
+    assert!(is_paused(at(&node, Some(floor + half - 1), T0 + 1_000), "expires in 3999 ms"));
+    // A layer that stands still lets nothing expire; a parent chain goes on unseen.
+    assert_eq!(at(&node, Some(floor + half), T0 + 9_000), Ok(()));
+    let mut spec = node.spec.clone();
+    spec.da.layer = "ethereum".into();
+    let parent = |time_ms| may_build(&spec, node.cursor(), Some(T0 + 1_000), time_ms);
+    assert_eq!(parent(T0 + 1_000 + half), Ok(()));
+    assert!(is_paused(parent(T0 + 1_001 + half), "expires in 3999 ms"));
 }
 
 #[derive(Debug, Clone)]

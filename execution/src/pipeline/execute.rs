@@ -309,7 +309,7 @@ pub fn genesis_block(
     modules: &[Arc<dyn SystemModule>],
 ) -> Result<Arc<Block>, ExecutionError> {
     let vm = crate::open(spec)?;
-    Ok(genesis_layer(spec, vm.as_ref(), modules)?.executed.block.clone())
+    Ok(genesis_layer(spec, vm.as_ref(), modules)?.executed.block)
 }
 
 pub(super) fn hash_block(

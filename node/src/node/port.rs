@@ -147,7 +147,7 @@ impl Node {
         let cursor = self.caught_up(time_ms)?;
         let snapshot = self.pipeline.snapshot();
         let oldest = snapshot.block(snapshot.safe().number + 1).map_err(chain_error)?;
-        may_build(&self.spec, &cursor, oldest.map(|block| block.plan.claim.time_ms))?;
+        may_build(&self.spec, &cursor, oldest.map(|block| block.plan.claim.time_ms), time_ms)?;
 
         let tip = Tip::of(&parent.plan.claim);
         let time_ms = time_ms.max(tip.time_ms + 1);

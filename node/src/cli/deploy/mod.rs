@@ -92,6 +92,11 @@ impl Deploy {
             print(&text::status(steps, &standings, self.json))?;
             return Ok(if missing == 0 { Exit::Success } else { Exit::Failure });
         }
+        let begun = !lock.deployed.is_empty() || missing == 0;
+        if matches!(self.command, Command::Resume) && !begun {
+            let report = eyre!("nothing was begun: use `causeway deploy apply`");
+            return Err(ExitError::new(Exit::Failure, report));
+        }
         let account = Account::open(chain, settings)?;
         let plan = steps::price(&account, steps, &standings).await?;
         let is_plan = matches!(self.command, Command::Plan);
@@ -111,16 +116,9 @@ impl Deploy {
             );
             return Err(ExitError::new(Exit::Failure, report));
         }
-        match self.command {
-            Command::Apply { yes } if missing > 0 && !yes && !agreed()? => {
-                eprintln!("nothing was sent");
-                return Ok(Exit::Failure);
-            }
-            Command::Resume if lock.deployed.is_empty() && missing > 0 => {
-                let report = eyre!("nothing was begun: use `causeway deploy apply`");
-                return Err(ExitError::new(Exit::Failure, report));
-            }
-            _ => {}
+        if matches!(self.command, Command::Apply { yes: false }) && missing > 0 && !agreed()? {
+            eprintln!("nothing was sent");
+            return Ok(Exit::Failure);
         }
         self.send(&account, steps, lock, &plan).await?;
         Ok(Exit::Success)
