@@ -6,6 +6,7 @@ use alloy_eips::eip2935::{HISTORY_STORAGE_ADDRESS, HISTORY_STORAGE_CODE};
 use alloy_eips::eip4788::{BEACON_ROOTS_ADDRESS, BEACON_ROOTS_CODE};
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use causeway_chainspec::fees::FeeState;
+use causeway_chainspec::l1::bridge::{Bridge, PREDEPLOYS};
 use causeway_chainspec::{
     Account, AccountDiff, BlockBody, BlockEnv, BlockPlan, ChainSpec, Claim, Closed, ForcedCut,
     StateDiff, SystemModule, SystemState, mailbox,
@@ -85,6 +86,10 @@ pub fn state(
     ];
     if spec.metalayer.enabled {
         accounts.push((mailbox::MAILBOX, Bytes::from_static(mailbox::CODE)));
+    }
+    if Bridge::of(spec).is_some() {
+        let predeploys = PREDEPLOYS.map(|(address, code)| (address, Bytes::from_static(code)));
+        accounts.extend(predeploys);
     }
     for (address, code) in accounts {
         if spec.genesis.alloc.contains_key(&address) {

@@ -15,6 +15,11 @@ pub fn payer(index: usize) -> PrivateKeySigner {
     at(DEV_ACCOUNTS.len() + index)
 }
 
+/// Says on a parent chain what the state of the devnet's chain with an index is.
+pub fn proposer(index: usize) -> PrivateKeySigner {
+    at(DEV_ACCOUNTS.len() + 16 + index)
+}
+
 fn at(index: usize) -> PrivateKeySigner {
     MnemonicBuilder::<English>::default()
         .phrase(DEV_MNEMONIC)

@@ -6,9 +6,10 @@ import { MODULES } from './lib.mjs'
 
 const CONTRACTS = join(import.meta.dirname, 'contracts')
 
-export function compile(outputDir) {
+/** The contracts of a folder by name, as `{ abi, bytecode }`. */
+export function compiled(folder, { imports = MODULES, ...settings } = {}) {
   const sources = Object.fromEntries(
-    readdirSync(CONTRACTS).map((file) => [file, { content: readFileSync(join(CONTRACTS, file), 'utf8') }]),
+    readdirSync(folder).map((file) => [file, { content: readFileSync(join(folder, file), 'utf8') }]),
   )
   const input = {
     language: 'Solidity',
@@ -17,15 +18,19 @@ export function compile(outputDir) {
       evmVersion: 'osaka',
       optimizer: { enabled: true, runs: 200 },
       outputSelection: { '*': { '*': ['abi', 'evm.bytecode.object'] } },
+      ...settings,
     },
   }
-  const findImport = (path) => ({ contents: readFileSync(join(MODULES, path), 'utf8') })
+  const findImport = (path) => ({ contents: readFileSync(join(imports, path), 'utf8') })
   const output = JSON.parse(solc.compile(JSON.stringify(input), { import: findImport }))
   const errors = (output.errors ?? []).filter((e) => e.severity === 'error')
   if (errors.length) throw new Error(errors.map((e) => e.formattedMessage).join('\n'))
-  for (const file of Object.keys(sources)) {
-    for (const [name, { abi, evm }] of Object.entries(output.contracts[file])) {
-      writeFileSync(join(outputDir, `${name}.json`), JSON.stringify({ abi, bytecode: `0x${evm.bytecode.object}` }))
-    }
+  const contracts = Object.keys(sources).flatMap((file) => Object.entries(output.contracts[file]))
+  return Object.fromEntries(contracts.map(([name, { abi, evm }]) => [name, { abi, bytecode: `0x${evm.bytecode.object}` }]))
+}
+
+export function compile(outputDir) {
+  for (const [name, contract] of Object.entries(compiled(CONTRACTS))) {
+    writeFileSync(join(outputDir, `${name}.json`), JSON.stringify(contract))
   }
 }

@@ -6,6 +6,8 @@ use std::process::Command;
 use eyre::{WrapErr, ensure};
 use parking_lot::Mutex;
 
+use crate::process::Environment;
+
 /// Two tests of one process may want the same folder.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
@@ -28,8 +30,18 @@ pub fn install(folder: &Path) -> eyre::Result<()> {
 
 /// Runs a script of the folder with node; what it printed if it succeeded.
 pub fn node(folder: &Path, arguments: &[&str]) -> eyre::Result<String> {
+    node_with(folder, arguments, &[])
+}
+
+/// As [`node`], with more environment.
+pub fn node_with(
+    folder: &Path,
+    arguments: &[&str],
+    environment: Environment<'_>,
+) -> eyre::Result<String> {
     let output = Command::new("node")
         .args(arguments)
+        .envs(environment.iter().map(|(name, value)| (name, value)))
         .current_dir(folder)
         .output()
         .wrap_err("node is needed for this test: install Node.js 20")?;

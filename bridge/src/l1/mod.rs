@@ -1,9 +1,12 @@
 //! The contracts on the parent chain of a chain whose DA layer is `ethereum`: where they lie, and
 //! what creates them there. Their source is in `bridge/contracts/src/l1`.
 
+mod module;
+
 use alloy_primitives::{Address, B256, Bytes, Keccak256, U256, address};
 use alloy_sol_types::{SolValue, sol};
 use causeway_chainspec::ChainSpec;
+use causeway_chainspec::l1::bridge::Bridge;
 
 // What derivation reads, too.
 pub use causeway_chainspec::l1::{
@@ -18,12 +21,20 @@ pub const DEPLOYER: Address = address!("4e59b44847b379578588920cA78FbF26c0B4956C
 pub const PORTAL_CODE: &[u8] = include_bytes!("Portal.bin");
 /// Code that creates a `SystemConfig`, without its arguments, written by `just contracts`.
 pub const SYSTEM_CONFIG_CODE: &[u8] = include_bytes!("SystemConfig.bin");
+/// The same of an `OutputOracle`.
+pub const OUTPUT_ORACLE_CODE: &[u8] = include_bytes!("OutputOracle.bin");
+/// The same of a `CrossDomainMessenger`.
+pub const MESSENGER_CODE: &[u8] = include_bytes!("CrossDomainMessenger.bin");
+/// The same of a `StandardBridge`.
+pub const STANDARD_BRIDGE_CODE: &[u8] = include_bytes!("StandardBridge.bin");
+
+pub use module::L1;
 
 /// Most gas of a message, unless a block of the chain has less.
 const MESSAGE_GAS: u64 = 20_000_000;
 
 /// First part of what the salt is made of: another version of the contracts is another deployment.
-const SALT_DOMAIN: &[u8] = b"causeway/l1/1";
+const SALT_DOMAIN: &[u8] = b"causeway/l1/2";
 
 sol! {
     /// Who becomes the owner by accepting it.
@@ -72,6 +83,14 @@ sol! {
     /// The contract's version.
     #[derive(Debug)]
     function version() returns (string);
+    /// Says what the state is after a block.
+    #[derive(Debug)]
+    function proposeL2Output(
+        bytes32 outputRoot, uint256 l2BlockNumber, bytes32 l1BlockHash, uint256 l1BlockNumber
+    );
+    /// Lowest block that the next output can be of.
+    #[derive(Debug)]
+    function nextBlockNumber() returns (uint256);
 
     /// Nothing to force.
     #[derive(Debug)]
@@ -91,6 +110,9 @@ sol! {
     /// What creates a contract goes to nobody.
     #[derive(Debug)]
     error CreationTo(address to);
+    /// The chain's gas coin is not the parent chain's.
+    #[derive(Debug)]
+    error CoinsRefused(uint256 value);
     /// Only the owner may.
     #[derive(Debug)]
     error OnlyOwner(address caller);
@@ -125,8 +147,28 @@ pub struct Terms<'a> {
     pub posters: &'a [Address],
     /// The first keys whose seals count, on the same terms.
     pub sequencers: &'a [Address],
+    /// Who says what the state of the chain is; the posters' keys if there is none.
+    pub proposers: &'a [Address],
     /// Most gas of a message, at least 21,000.
     pub max_gas: u64,
+    /// Of outputs.
+    pub outputs: OutputTerms,
+    /// Whether coins come in.
+    pub takes_coins: bool,
+}
+
+/// Terms of the output oracle. Its guardian is the owner; after a challenge period without an output
+/// anybody may propose one.
+#[derive(Clone, Copy, Debug)]
+pub struct OutputTerms {
+    /// Fewest blocks from one output to the next, at least 1.
+    pub interval: u64,
+    /// Time of a block that tools count with, in seconds, at least 1.
+    pub block_seconds: u64,
+    /// Time of block 0, unix seconds; not after the parent's block that creates the contract.
+    pub start_seconds: u64,
+    /// How long an output stands before coins leave by it, in seconds, at least 1.
+    pub challenge_seconds: u64,
 }
 
 /// One contract of a deployment.
@@ -142,12 +184,18 @@ pub struct Contract {
 /// addresses are a function of the terms.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Deployment {
-    /// Salt of both.
+    /// Salt of all.
     pub salt: B256,
-    /// The way in: the forced lane, and messages.
-    pub portal: Contract,
     /// Which keys the chain listens to.
     pub system_config: Contract,
+    /// What the state of the chain is said to be.
+    pub output_oracle: Contract,
+    /// The way in: the forced lane, and messages; and the way out.
+    pub portal: Contract,
+    /// Messages to contracts, with replies.
+    pub messenger: Contract,
+    /// Coins and tokens.
+    pub standard_bridge: Contract,
 }
 
 impl Deployment {
@@ -160,24 +208,61 @@ impl Deployment {
             let address = DEPLOYER.create2_from_code(salt, &creation_code);
             Contract { address, creation_code }
         };
-        let keys = (terms.owner, terms.posters.to_vec(), terms.sequencers.to_vec());
-        Self {
-            salt,
-            portal: contract(PORTAL_CODE, terms.max_gas.abi_encode()),
-            system_config: contract(SYSTEM_CONFIG_CODE, keys.abi_encode_params()),
-        }
+        let [posters, sequencers, proposers] =
+            [terms.posters, terms.sequencers, terms.proposers].map(<[Address]>::to_vec);
+        let keys = (terms.owner, posters, sequencers, proposers);
+        let system_config = contract(SYSTEM_CONFIG_CODE, keys.abi_encode_params());
+        let OutputTerms { interval, block_seconds, start_seconds, challenge_seconds } =
+            terms.outputs;
+        let numbers = [
+            interval,
+            block_seconds,
+            0,
+            start_seconds,
+            challenge_seconds,
+            // The fallback's delay.
+            challenge_seconds,
+        ];
+        let oracle =
+            (system_config.address, terms.owner, numbers.map(U256::from)).abi_encode_params();
+        let output_oracle = contract(OUTPUT_ORACLE_CODE, oracle);
+        let way = (terms.max_gas, output_oracle.address, terms.takes_coins);
+        let portal = contract(PORTAL_CODE, way.abi_encode_params());
+        let messenger = contract(MESSENGER_CODE, portal.address.abi_encode());
+        let standard_bridge = contract(STANDARD_BRIDGE_CODE, messenger.address.abi_encode());
+        Self { salt, system_config, output_oracle, portal, messenger, standard_bridge }
     }
 
-    /// The deployment of a chain as its spec is at block 0, for an owner.
-    pub fn of(spec: &ChainSpec, owner: Address) -> Self {
+    /// The deployment of a chain as its spec is at block 0.
+    pub fn of(spec: &ChainSpec, bridge: &Bridge) -> Self {
         let time_ms = spec.genesis.time_ms;
+        let proposer = bridge.proposer;
         Self::new(&Terms {
             chain_id: spec.chain_id,
-            owner,
+            owner: bridge.owner,
             posters: spec.sequencer.posters_at(time_ms),
             sequencers: spec.sequencer.keys_at(time_ms),
+            proposers: proposer.as_slice(),
             max_gas: spec.gas.limit.min(MESSAGE_GAS),
+            outputs: OutputTerms {
+                interval: bridge.output_interval,
+                block_seconds: spec.sequencer.block_time_ms.div_ceil(1000),
+                start_seconds: time_ms / 1000,
+                challenge_seconds: bridge.challenge_ms.div_ceil(1000),
+            },
+            takes_coins: bridge.takes_coins,
         })
+    }
+
+    /// All, in the order in which they can be created, with their names.
+    pub fn contracts(&self) -> [(&'static str, &Contract); 5] {
+        [
+            ("SystemConfig", &self.system_config),
+            ("OutputOracle", &self.output_oracle),
+            ("Portal", &self.portal),
+            ("CrossDomainMessenger", &self.messenger),
+            ("StandardBridge", &self.standard_bridge),
+        ]
     }
 
     /// What a transaction to [`DEPLOYER`] carries that creates `contract`.
@@ -186,7 +271,7 @@ impl Deployment {
     }
 }
 
-/// keccak256("causeway/l1/1" ‖ chain id, 32 bytes ‖ owner, 20 bytes).
+/// keccak256("causeway/l1/2" ‖ chain id, 32 bytes ‖ owner, 20 bytes).
 pub fn salt(chain_id: u64, owner: Address) -> B256 {
     let mut hasher = Keccak256::new();
     hasher.update(SALT_DOMAIN);
@@ -218,7 +303,15 @@ mod tests {
             owner: Address::repeat_byte(0xaa),
             posters: &KEYS[..1],
             sequencers: &KEYS[1..],
+            proposers: &[],
             max_gas: 20_000_000,
+            outputs: OutputTerms {
+                interval: 1,
+                block_seconds: 1,
+                start_seconds: 0,
+                challenge_seconds: 604_800,
+            },
+            takes_coins: true,
         }
     }
 
@@ -227,23 +320,41 @@ mod tests {
     #[test]
     fn addresses_are_golden() {
         let deployment = Deployment::new(&terms());
-        let code = |contract: &Contract| keccak256(&contract.creation_code);
+        let golden = deployment
+            .contracts()
+            .map(|(name, contract)| (name, contract.address, keccak256(&contract.creation_code)));
         assert_eq!(
+            deployment.salt,
+            b256!("4aa46992f85d9ee2513ea88a5c67bc269c9cd9e7d59131bd309ee9c87a2ea347")
+        );
+        let expected = [
             (
-                deployment.salt,
-                deployment.portal.address,
-                code(&deployment.portal),
-                deployment.system_config.address,
-                code(&deployment.system_config),
+                "SystemConfig",
+                address!("c2b2bbec6fd4e49af21865df583ba76d34dbb2f5"),
+                b256!("0cd15c5c17e40a5a3a1ee5af8ac69f1e0eb858af8c230cdccf2db5ebeecb1a8e"),
             ),
             (
-                b256!("a3531e9cf003ff703ca131885b4820efbb272acd96ed4baa55ee5ea6a33f26f6"),
-                address!("57F135814B3f649b94094B96b0B2eF07E92d9097"),
-                b256!("c2ea0091d5f386206349a2713b929765e546788efa0aa09fee3a0aa12f728cdd"),
-                address!("cdDd820ecdf60c7BF3333c62b27fC7bD14BfC133"),
-                b256!("6ca3c4d42116edb3199bc1015b76478dca9f72a3da417ae7e7f0b72eba607c33"),
-            )
-        );
+                "OutputOracle",
+                address!("a8d3696d53ebb61f126c1b09451f22ee8eb94631"),
+                b256!("c182948f831b570ab919f958d9a36032ac7b302cd56f74aec33f7fc47f9159b3"),
+            ),
+            (
+                "Portal",
+                address!("aa5efc52d3de29bf78ed2f95176fe52cc7ee2f46"),
+                b256!("dad7d1ce7515738531050210e102a3955ea560a3508afcb7a91cc636a76ab910"),
+            ),
+            (
+                "CrossDomainMessenger",
+                address!("8fd052d35737903c0e85f2b6fa8cb3178050d407"),
+                b256!("c0882ae072b36295bd3df33ea1555b21b326575c85a8110748868e362c68663d"),
+            ),
+            (
+                "StandardBridge",
+                address!("7fdadc5c24dd1ab87bc4ce91a8688d0fa324fd92"),
+                b256!("d686db812785a07a658a347f57e538697a059595310f8a07c6816024a676b8ac"),
+            ),
+        ];
+        assert_eq!(golden, expected);
     }
 
     #[test]
@@ -259,11 +370,12 @@ mod tests {
         assert_eq!(moved(terms()), (false, false));
         assert_eq!(moved(Terms { chain_id: 7002, ..terms() }), (true, true));
         assert_eq!(moved(Terms { owner: KEYS[0], ..terms() }), (true, true));
-        assert_eq!(moved(Terms { posters: &KEYS[..2], ..terms() }), (false, true));
-        assert_eq!(moved(Terms { sequencers: &KEYS[..1], ..terms() }), (false, true));
+        assert_eq!(moved(Terms { posters: &KEYS[..2], ..terms() }), (true, true));
+        assert_eq!(moved(Terms { sequencers: &KEYS[..1], ..terms() }), (true, true));
+        assert_eq!(moved(Terms { takes_coins: false, ..terms() }), (true, false));
         assert_eq!(moved(Terms { max_gas: 20_000_001, ..terms() }), (true, false));
         let swapped = Terms { posters: &KEYS[1..], sequencers: &KEYS[..1], ..terms() };
-        assert_eq!(moved(swapped), (false, true));
+        assert_eq!(moved(swapped), (true, true));
     }
 
     #[test]

@@ -335,11 +335,26 @@ fn ethereum_da(spec: &ChainSpec, report: &mut Report) {
         Some(toml::Value::Integer(1..)) => {}
         Some(_) => report.error("CS0004", path, "it is no chain id", "write a number above 0"),
     }
-    for name in ["inbox", "portal", "system_config", "owner"] {
+    for name in ["inbox", "portal", "system_config", "owner", "proposer"] {
         if let Some(Err(reason)) = spec.da.options.get(name).map(units::address) {
             let path = format!("da.ethereum.{name}");
             report.error("CS0004", path, reason, "write 0x and 40 hex digits");
         }
+    }
+    let option = |name: &str| spec.da.options.get(name);
+    match option("challenge").map(units::duration) {
+        None | Some(Ok(1000..)) => {}
+        Some(Ok(_)) => {
+            let fix = "write at least \"1s\"; value wants days";
+            report.error("CS0061", "da.ethereum.challenge", "nobody could look at an output", fix);
+        }
+        Some(Err(reason)) => {
+            report.error("CS0004", "da.ethereum.challenge", reason, "write a duration as \"7d\"");
+        }
+    }
+    if !matches!(option("output_interval"), None | Some(toml::Value::Integer(1..))) {
+        let reason = "it is no number of blocks";
+        report.error("CS0004", "da.ethereum.output_interval", reason, "write a number above 0");
     }
 }
 

@@ -238,8 +238,10 @@ timestamp = \"{time}\"
         file.line("key", &address(sequencer), "seals blocks");
         file.line("poster", &address(poster), "posts them to DA");
         file.line("window", &quoted(&self.window), "how late a block may reach DA");
-        file.line("drift", "\"1m\"", "how far a block may be ahead of DA");
-        file.line("forced_delay", "\"1m\"", "when a forced transaction must be taken");
+        let delay = self.parent.as_ref().map_or(60, Parent::forced_delay);
+        let delay = quoted(&units::show_duration(&(delay * 1000)));
+        file.line("drift", &delay, "how far a block may be ahead of DA");
+        file.line("forced_delay", &delay, "when a forced transaction must be taken");
         file.0
     }
 }

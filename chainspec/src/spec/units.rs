@@ -209,7 +209,7 @@ fn show(value: U256, units: &[(&str, u64)], smallest: &str) -> String {
 }
 
 /// An address: 20 bytes of hex with `0x`. Mixed case must be the EIP-55 checksum.
-pub(super) fn address(value: &toml::Value) -> Result<Address, String> {
+pub fn address(value: &toml::Value) -> Result<Address, String> {
     let text = value.as_str().ok_or_else(|| format!("a {} is no address", value.type_str()))?;
     parse_address(text)
 }

@@ -97,6 +97,11 @@ impl ParentChain {
         self.rpc.ask("eth_getCode", json!([of, "latest"])).await
     }
 
+    /// What a contract answers to a call, as of the newest block.
+    pub async fn read(&self, to: Address, input: &Bytes) -> Result<Bytes, DaError> {
+        self.rpc.ask("eth_call", json!([{ "to": to, "input": input }, "latest"])).await
+    }
+
     /// What an account has, in wei.
     pub async fn balance(&self, of: Address) -> Result<U256, DaError> {
         self.rpc.balance(of).await
@@ -175,9 +180,15 @@ impl Account {
 
     /// What a call would cost; an error if it would fail.
     pub async fn price(&self, call: &Call) -> Result<Price, DaError> {
-        let (gas, limit) = self.gas(call).await?;
+        let (gas, _) = self.gas(call).await?;
+        self.price_of(gas).await
+    }
+
+    /// What so much gas costs.
+    pub async fn price_of(&self, gas: u64) -> Result<Price, DaError> {
         let quote = self.rpc().quote().await?;
         let bid = Bid::first(&quote, &self.caps).map_err(DaError::Unavailable)?;
+        let limit = with_margin(gas);
         let wei = u128::from(gas).saturating_mul(quote.base_fee.saturating_add(bid.tip));
         Ok(Price { gas, wei, most_wei: u128::from(limit).saturating_mul(bid.max_fee) })
     }
@@ -282,7 +293,7 @@ impl Account {
             match answer {
                 Ok(gas) => {
                     let gas = gas.to::<u64>();
-                    return Ok((gas, gas.saturating_mul(5) / 4));
+                    return Ok((gas, with_margin(gas)));
                 }
                 // A node that answered says that it would fail: others would say the same.
                 Err(Fault::Refused { message, .. }) => {
@@ -293,6 +304,10 @@ impl Account {
         }
         Err(DaError::Unavailable(format!("no l1 rpc is of use: {}", faults.join("; "))))
     }
+}
+
+fn with_margin(gas: u64) -> u64 {
+    gas.saturating_mul(5) / 4
 }
 
 /// Whether a node has just this transaction already.

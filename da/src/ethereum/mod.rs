@@ -60,8 +60,8 @@ pub struct EthereumDa {
     inbox: Address,
     portal: Option<Address>,
     system_config: Option<Address>,
-    /// A block's gas limit: what a message may ask for.
-    most_gas: u64,
+    /// What a message may bring.
+    bounds: l1::Bounds,
     interval: Duration,
     poster: Option<Poster>,
     /// Block 0, where a young chain's finality begins; known once it was needed.
@@ -72,15 +72,16 @@ pub struct EthereumDa {
 pub fn open(spec: &ChainSpec, settings: &toml::Table) -> Result<Arc<dyn DaBackend>, DaError> {
     let (options, settings) = (Options::of(spec)?, Settings::of(spec, settings)?);
     let interval = Duration::from_millis(spec.da.interval_ms);
-    let chain = (spec.identity(), spec.gas.limit);
+    let coins = l1::bridge::Bridge::of(spec).is_some_and(|bridge| bridge.takes_coins);
+    let chain = (spec.identity(), l1::Bounds { gas: spec.gas.limit, coins });
     Ok(Arc::new(EthereumDa::new(chain, interval, &options, &settings)?))
 }
 
 impl EthereumDa {
-    /// For the chain of an identity and a block's gas limit, over a parent with a block each
+    /// For the chain of an identity, with what messages may bring, over a parent with a block each
     /// `interval`.
     pub fn new(
-        (identity, most_gas): (B256, u64),
+        (identity, bounds): (B256, l1::Bounds),
         interval: Duration,
         options: &Options,
         settings: &Settings,
@@ -98,7 +99,7 @@ impl EthereumDa {
             roots: settings.roots(),
             portal: options.portal,
             system_config: options.system_config,
-            most_gas,
+            bounds,
             first: Mutex::new(None),
             rpc,
             fork,
@@ -175,7 +176,7 @@ impl EthereumDa {
         let (mut forced, mut keys) = (Vec::new(), Vec::new());
         for (index, log) in self.rpc.logs(block, &watched, self.roots).await? {
             if Some(log.address) == self.portal {
-                forced.extend(l1::entry(&log, block.hash, index, self.most_gas));
+                forced.extend(l1::entry(&log, block.hash, index, self.bounds));
             }
             if Some(log.address) == self.system_config {
                 keys.extend(KeyUpdate::read(&log));

@@ -15,7 +15,7 @@ use super::kzg::Proofs;
 use crate::DaError;
 
 /// `[da.ethereum]` of a chain spec: part of the chain's identity.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Options {
     /// Chain id of the parent chain.
@@ -28,6 +28,10 @@ pub struct Options {
     pub system_config: Option<Address>,
     /// Who may change keys by that contract; what `causeway deploy` makes it with.
     pub owner: Option<Address>,
+    /// Of the bridge (`causeway_chainspec::l1::bridge`), as are the two below: no part of reading DA.
+    pub proposer: Option<Address>,
+    pub challenge: Option<toml::Value>,
+    pub output_interval: Option<u64>,
 }
 
 impl Options {

@@ -19,7 +19,7 @@ use serde_json::json;
 
 use self::text::{LOCAL_DA, node_toml, parent_da, readme};
 use super::chainspec::parse_here;
-use super::parent::put_on;
+use super::parent::{Terms, put_on};
 use super::preset::Preset;
 use super::{block_on, print};
 use crate::exit::{CommandResult, Exit};
@@ -99,6 +99,17 @@ enum KindArg {
     Mainnet,
 }
 
+impl KindArg {
+    /// How long an output stands before coins leave by it.
+    fn challenge(self) -> &'static str {
+        match self {
+            Self::Devnet => "1m",
+            Self::Testnet => "1h",
+            Self::Mainnet => "7d",
+        }
+    }
+}
+
 /// What is written: path in the directory, content, whether it is secret.
 type Files = Vec<(String, String, bool)>;
 
@@ -111,12 +122,17 @@ impl NewArgs {
             self.ask()?;
         }
         let parent = self.parent()?;
-        let [sequencer, poster, da, owner] = [(); 4].map(|()| PrivateKeySigner::random());
+        let [sequencer, poster, da, owner, proposer] = [(); 5].map(|()| PrivateKeySigner::random());
         let keys =
             Keys { sequencer: sequencer.address(), poster: poster.address(), da: da.address() };
         let (mut template, mut files) = self.template(keys, now_ms)?;
         if let Some(facts) = &parent {
-            put_on(&mut template, facts, owner.address(), &|name| file_of(name, &files))
+            let terms = Terms {
+                owner: owner.address(),
+                proposer: proposer.address(),
+                challenge: self.kind.challenge(),
+            };
+            put_on(&mut template, facts, &terms, &|name| file_of(name, &files))
                 .wrap_err(NOTHING_WRITTEN)?;
         }
         let text = template.to_toml();
@@ -142,7 +158,7 @@ impl NewArgs {
         let payer = PrivateKeySigner::random();
         let pays = payer.address();
         if parent.is_some() {
-            signers.extend([("owner", owner), ("l1", payer)]);
+            signers.extend([("owner", owner), ("proposer", proposer), ("l1", payer)]);
         }
         for (name, signer) in &signers {
             files.push((format!("keys/{name}.key"), format!("{}\n", signer.to_bytes()), true));

@@ -9,18 +9,20 @@ use alloy_signer_local::PrivateKeySigner;
 use causeway_chainspec::spec::{Kind, Lock};
 use causeway_chainspec::{ChainSpec, Clock};
 use causeway_da::DaError;
+use causeway_da::ethereum::{self, Account, ParentChain};
 use causeway_da::local::{LocalConfig, LocalDa};
 use clap::Args;
 use eyre::{WrapErr, eyre};
 use tracing::{error, info};
 
 use super::da::Service;
+use super::deploy::deployment_of;
 use super::remotes::{self, Following};
 use super::{block_on, chainspec, load_spec};
 use crate::clock::SystemClock;
 use crate::config::{
-    AdminFile, DEFAULT_CACHE_MIB, DEFAULT_HISTORY, DEFAULT_HTTP, DaServiceFile, NodeFile, Role,
-    read_key,
+    AdminFile, DEFAULT_CACHE_MIB, DEFAULT_HISTORY, DEFAULT_HTTP, DaServiceFile, NodeFile,
+    ProposerFile, Role, read_key,
 };
 use crate::devkeys;
 use crate::exit::{CommandResult, Exit, ExitError};
@@ -29,7 +31,7 @@ use crate::metrics;
 use crate::node::Settings;
 use crate::rpc::RpcConfig;
 use crate::rpc::admin::Secret;
-use crate::tasks::{self, Running};
+use crate::tasks::{self, Proposer, Running};
 
 /// Run a node of a chain.
 #[derive(Debug, Args)]
@@ -140,6 +142,8 @@ impl Run {
         if self.dev_accounts {
             rpc.dev_accounts = dev_accounts(&spec)?;
         }
+        let proposer = file.proposer.as_ref().map(|own| proposer(&spec, &file.da, own));
+        let proposer = proposer.transpose()?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let followed = remotes::settings(&spec, &file.da, &file.remotes, &self.datadir)?;
         let mut settings = Settings {
@@ -173,6 +177,9 @@ impl Run {
             if let Some((listener, secret)) = admin {
                 let addr = running.serve_admin(listener, secret).await?;
                 info!(admin = %format!("http://{addr}"), "serving administrative methods");
+            }
+            if let Some(proposer) = proposer {
+                running.propose(proposer);
             }
             if let Some(file) = file.blob_archive {
                 let listener = tokio::net::TcpListener::bind(file.listen)
@@ -217,6 +224,20 @@ impl Run {
         rpc.batch = self.rpc_batch.or(rpc.batch);
         rpc.config()
     }
+}
+
+/// Who proposes outputs, by the settings of the DA layer and of its own.
+fn proposer(
+    spec: &ChainSpec,
+    da: &toml::Table,
+    file: &ProposerFile,
+) -> Result<Proposer, ExitError> {
+    let oracle = deployment_of(spec)?.output_oracle.address;
+    let mut table = da.clone();
+    table.insert("key".into(), file.key.to_string_lossy().into_owned().into());
+    let settings = ethereum::Settings::of(spec, &table)?;
+    let chain = ParentChain::open(ethereum::Options::of(spec)?.chain_id, &settings)?;
+    Ok(Proposer { account: Account::open(chain, &settings)?, oracle, every: file.every })
 }
 
 /// The keys of the development accounts, for a chain on which nobody keeps anything with them.

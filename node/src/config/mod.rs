@@ -6,7 +6,9 @@ mod limits;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use causeway_chainspec::spec::units;
 use clap::ValueEnum;
 use eyre::{WrapErr, eyre};
 use serde::Deserialize;
@@ -41,6 +43,8 @@ pub struct NodeFile {
     pub blob_archive: Option<BlobArchiveFile>,
     /// The DA service to run inside this process, if any.
     pub da_service: Option<DaServiceFile>,
+    /// Outputs that this node proposes on the parent chain, if it does.
+    pub proposer: Option<ProposerFile>,
     /// Key files: 32 bytes of hex each.
     #[serde(default)]
     pub keys: KeysFile,
@@ -97,6 +101,26 @@ pub struct BlobArchiveFile {
     pub dir: PathBuf,
 }
 
+/// `[proposer]`: outputs on the parent chain, by which withdrawals are proven.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProposerFile {
+    /// Key of the account that pays; the system config names it as a proposer.
+    pub key: PathBuf,
+    /// Time from one output to the next. Default 10m.
+    #[serde(default = "ten_minutes", deserialize_with = "duration")]
+    pub every: Duration,
+}
+
+fn ten_minutes() -> Duration {
+    Duration::from_secs(600)
+}
+
+fn duration<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let ms = units::duration(&toml::Value::deserialize(deserializer)?);
+    ms.map(Duration::from_millis).map_err(serde::de::Error::custom)
+}
+
 /// `[keys]`.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -149,6 +173,7 @@ impl NodeFile {
         file.keys.sequencer.iter_mut().for_each(absolute);
         file.keys.poster.iter_mut().for_each(absolute);
         file.admin.jwt.iter_mut().for_each(absolute);
+        file.proposer.iter_mut().for_each(|proposer| absolute(&mut proposer.key));
         file.remotes.values_mut().for_each(|remote| absolute(&mut remote.spec));
         file.blob_archive.iter_mut().for_each(|archive| absolute(&mut archive.dir));
         let layers = file.remotes.values_mut().map(|remote| &mut remote.da);

@@ -1,8 +1,9 @@
 //! `rollup`: how far a block is on its way to being final, and which DA block brought it.
 
-use alloy_primitives::{B256, keccak256};
+use alloy_primitives::B256;
 use alloy_rpc_types_eth::{BlockId as Target, BlockNumberOrTag};
 use causeway_chainspec::Block;
+use causeway_chainspec::l1::bridge::{OUTPUT_V0, output_root};
 use jsonrpsee::core::RegisterMethodError;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -14,8 +15,6 @@ use super::target;
 
 /// Most batches of one `rollup_listBatches`.
 const MAX_BATCHES: u64 = 100;
-/// Version of the output root, as the OP stack counts them.
-const OUTPUT_V0: B256 = B256::ZERO;
 
 pub(crate) fn register(table: &mut Table) -> Result<(), RegisterMethodError> {
     table.heavy("rollup_getFinality", |api, args, _| finality(api, args.need(0, "block")?))?;
@@ -150,18 +149,16 @@ fn head(chain: &dyn ChainReader, number: u64) -> RpcResult<Value> {
     }))
 }
 
-/// The output root of a block, version 0 of the OP stack: keccak256(version || state root || storage
-/// root of the message passer || block hash).
+/// The output root of a block, and what it is made of.
 fn output(api: &Api, tag: BlockNumberOrTag) -> RpcResult<Value> {
     let chain = api.backend.chain();
     let number = target::number(&*chain, tag);
     let block = target::block(&*chain, Target::from(number))?.ok_or_else(RpcError::no_header)?;
     let Block { header, hash, .. } = &*block;
     let passer = header.withdrawals_root.unwrap_or_default();
-    let words = [OUTPUT_V0, header.state_root, passer, *hash].concat();
     Ok(json!({
         "version": OUTPUT_V0,
-        "outputRoot": keccak256(words),
+        "outputRoot": output_root(header, *hash),
         "blockRef": head(&*chain, number)?,
         "withdrawalStorageRoot": passer,
         "stateRoot": header.state_root,

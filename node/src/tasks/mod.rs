@@ -2,6 +2,7 @@
 
 pub(crate) mod derive;
 mod feed;
+mod propose;
 mod publish;
 mod remote;
 mod runway;
@@ -16,6 +17,8 @@ use causeway_da::ethereum::{Archive, serve_archive};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
+
+pub use propose::Proposer;
 
 use crate::config::Role;
 use crate::metrics::{self, RpcMetrics};
@@ -120,6 +123,11 @@ impl Running {
     pub fn serve_blobs(&mut self, listener: tokio::net::TcpListener, archive: Archive) {
         let stop = self.stop.clone();
         self.tasks.spawn(async move { Ok(serve_archive(listener, archive, stop).await?) });
+    }
+
+    /// Says on the parent chain what the state of the chain is, as long as the node runs.
+    pub fn propose(&mut self, proposer: Proposer) {
+        self.tasks.spawn(propose::run(self.node.clone(), proposer, self.stop.clone()));
     }
 
     /// Waits until a task fails: nothing of a node runs on without the rest.

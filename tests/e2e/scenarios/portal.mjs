@@ -35,11 +35,18 @@ describe('portal', () => {
   let portal
 
   before(async () => {
-    const code = toHex(readFileSync(join(L1, 'Portal.bin')))
-    const data = concatHex([code, encodeAbiParameters([{ type: 'uint64' }], [MAX_GAS])])
-    const receipt = await waitForReceipt(await wallet.sendTransaction({ data, ...FEES }), REFERENCE_RPC)
-    assert.equal(receipt.status, 'success')
-    portal = receipt.contractAddress
+    const create = async (name, types, values) => {
+      const code = toHex(readFileSync(join(L1, `${name}.bin`)))
+      const data = concatHex([code, encodeAbiParameters(types.map((type) => ({ type })), values)])
+      const receipt = await waitForReceipt(await wallet.sendTransaction({ data, ...FEES }), REFERENCE_RPC)
+      assert.equal(receipt.status, 'success', name)
+      return receipt.contractAddress
+    }
+    const keys = [account.address]
+    const config = await create('SystemConfig', ['address', 'address[]', 'address[]', 'address[]'], [keys[0], keys, keys, []])
+    const oracleTypes = ['address', 'address', ...Array(6).fill('uint256')]
+    const oracle = await create('OutputOracle', oracleTypes, [config, keys[0], 1n, 1n, 0n, 0n, 10n, 10n])
+    portal = await create('Portal', ['uint64', 'address', 'bool'], [MAX_GAS, oracle, true])
   })
 
   for (const { name, request } of cases) {

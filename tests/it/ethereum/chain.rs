@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use alloy_primitives::{Address, B256, Bytes, U64, U256};
-use causeway_bridge::l1::{Contract, DEPLOYER, Deployment, Terms};
+use causeway_bridge::l1::{Contract, DEPLOYER, Deployment, OutputTerms, Terms};
 use causeway_chainspec::Clock;
 use causeway_chainspec::spec::presets::{Keys, devnet_chain};
 use causeway_node::clock::SystemClock;
@@ -53,9 +53,17 @@ impl Chain {
             posters: &[Keys::DEV.poster],
             sequencers: &[Keys::DEV.sequencer],
             max_gas: 5_000_000,
+            proposers: &[],
+            outputs: OutputTerms {
+                interval: 1,
+                block_seconds: 1,
+                start_seconds: 0,
+                challenge_seconds: 10,
+            },
+            takes_coins: true,
         });
         let chain = Self { anvil, deployment, dir: TempDir::new()?, nodes: Vec::new() };
-        for contract in [&chain.deployment.portal, &chain.deployment.system_config] {
+        for (_, contract) in chain.deployment.contracts() {
             chain.deploy(contract).await?;
         }
         let start = chain.anvil.height().await?;

@@ -18,7 +18,7 @@ use tempfile::TempDir;
 const RECIPIENT: Address = Address::repeat_byte(0xc4);
 
 /// Starts one that finds anvil on its PATH.
-fn start(dir: &Path, arguments: &[&str]) -> eyre::Result<Devnet> {
+pub(super) fn start(dir: &Path, arguments: &[&str]) -> eyre::Result<Devnet> {
     let path = std::env::join_paths(
         [program_dir()?]
             .into_iter()
@@ -72,9 +72,9 @@ async fn a_chain_on_blobs_and_a_local_one_send_each_other_coins() -> eyre::Resul
     ensure!(
         chain(&devnet, 0, "da_layer") == "ethereum" && chain(&devnet, 1, "da_layer") == "local"
     );
-    let portal = chain(&devnet, 0, "portal");
+    let portal = devnet.endpoints["chains"][0]["contracts"]["Portal"].as_str().unwrap_or_default();
     let code: String = client(&chain(&devnet, 0, "da"))?
-        .request("eth_getCode", rpc_params![portal.as_str(), "latest"])
+        .request("eth_getCode", rpc_params![portal, "latest"])
         .await?;
     ensure!(code.len() > 1000, "{portal} is no contract: {code}");
     transfer(&dir, "alpha", "beta")?;

@@ -1,6 +1,7 @@
 //! The DA backend `ethereum` against a real anvil.
 
 mod beacons;
+mod bridging;
 mod chain;
 mod deploys;
 mod devnets;
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use alloy_primitives::{Address, B256, Bytes};
 use causeway_chainspec::DaRef;
+use causeway_chainspec::l1::Bounds;
 use causeway_da::ethereum::{EthereumDa, Options, Settings};
 use causeway_da::{DaBackend, DaError};
 use causeway_tests::anvil::{Anvil, CHAIN_ID};
@@ -40,10 +42,9 @@ fn open(rpc: &[&str], more: &str) -> eyre::Result<Arc<EthereumDa>> {
     let text = format!("rpc = {rpc:?}\ntrust_roots = \"development\"\n{more}");
     let settings: Settings = toml::from_str(&text)?;
     let portal = Some(PORTAL);
-    let options =
-        Options { chain_id: CHAIN_ID, inbox: None, portal, system_config: None, owner: None };
+    let options = Options { chain_id: CHAIN_ID, portal, ..Options::default() };
     Ok(Arc::new(EthereumDa::new(
-        (B256::repeat_byte(0xaa), 30_000_000),
+        (B256::repeat_byte(0xaa), Bounds { gas: 30_000_000, coins: true }),
         INTERVAL,
         &options,
         &settings,

@@ -52,7 +52,7 @@ async fn the_first_keys_are_stored_and_not_told() -> eyre::Result<()> {
     let parent = Parent::start().await?;
     ensure!(parent.keys().await? == (POSTERS.to_vec(), SEQUENCERS.to_vec()));
     ensure!(parent.owners().await? == (account(OWNER), Address::ZERO));
-    ensure!(parent.ask(parent.config(), l1::versionCall {}).await? == "1.0.0");
+    ensure!(parent.ask(parent.config(), l1::versionCall {}).await? == "1.1.0");
     let (posters, sequencers) = (keys(16), keys(16));
     let most = Terms { posters: &posters, sequencers: &sequencers, ..terms() };
     let deployment = Deployment::new(&most);

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use alloy_primitives::{Address, B256, Bytes, LogData, U64, U256};
 use alloy_sol_types::{SolCall, SolError};
-use causeway_bridge::l1::{Contract, DEPLOYER, Deployment, Terms};
+use causeway_bridge::l1::{Contract, DEPLOYER, Deployment, OutputTerms, Terms};
 use causeway_tests::anvil::Anvil;
 use causeway_tests::keys;
 use eyre::{OptionExt, WrapErr, ensure, eyre};
@@ -47,13 +47,21 @@ fn terms() -> Terms<'static> {
         posters: &POSTERS,
         sequencers: &SEQUENCERS,
         max_gas: MAX_GAS,
+        proposers: &[],
+        outputs: OutputTerms {
+            interval: 1,
+            block_seconds: 1,
+            start_seconds: 0,
+            challenge_seconds: 10,
+        },
+        takes_coins: true,
     }
 }
 
 impl Parent {
     async fn start() -> eyre::Result<Self> {
         let parent = Self { anvil: Anvil::start(&[])?, deployment: Deployment::new(&terms()) };
-        for contract in [&parent.deployment.portal, &parent.deployment.system_config] {
+        for (_, contract) in parent.deployment.contracts() {
             parent.deploy(&parent.deployment, contract).await?;
         }
         Ok(parent)

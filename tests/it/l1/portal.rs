@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use alloy_primitives::{Address, B256, Bytes, LogData, U256, b256, bytes};
-use alloy_sol_types::{Panic, SolCall, SolEvent};
+use alloy_sol_types::{Panic, SolCall, SolError, SolEvent};
 use causeway_bridge::l1::{self, Terms, alias};
+use causeway_chainspec::l1::Bounds;
 use causeway_chainspec::l1::source_hash;
 use causeway_chainspec::plan::Candidate;
 use causeway_chainspec::{KeyRole, KeyUpdate, TxEnvelope};
@@ -110,7 +111,7 @@ async fn messages_are_bounded() -> eyre::Result<()> {
 }
 
 #[tokio::test]
-async fn creations_name_nobody_and_coins_are_refused() -> eyre::Result<()> {
+async fn creations_name_nobody() -> eyre::Result<()> {
     let parent = Parent::start().await?;
     let path = (account(2), parent.portal());
     let creation = l1::depositTransactionCall { isCreation: true, ..message(100_000, 3) };
@@ -129,13 +130,41 @@ async fn creations_name_nobody_and_coins_are_refused() -> eyre::Result<()> {
         let log = deposited(path.0, &call);
         parent.emits(path, call, &[log]).await?;
     }
-    for input in [message(100_000, 3).abi_encode(), force(2, 3).abi_encode(), vec![]] {
-        let mut request = call(path.0, Some(path.1), &input.into());
-        request["value"] = json!("0x1");
-        ensure!(parent.refusal(request).await?.is_empty());
+    let mut request = call(path.0, Some(path.1), &force(2, 3).abi_encode().into());
+    request["value"] = json!("0x1");
+    ensure!(parent.refusal(request).await?.is_empty(), "an entry brings no coins");
+    Ok(())
+}
+
+/// What comes with a message is minted on the chain, and stays with the portal.
+#[tokio::test]
+async fn coins_come_with_messages_where_they_may() -> eyre::Result<()> {
+    let parent = Parent::start().await?;
+    let portal = parent.portal();
+    // A plain payment is a message to oneself.
+    for (input, wei) in [(message(100_000, 3).abi_encode().into(), 7), (Bytes::new(), 5)] {
+        let mut request = call(account(2), Some(portal), &input);
+        request["value"] = json!(format!("{wei:#x}"));
+        let hash = parent.anvil.call("eth_sendTransaction", json!([request])).await?;
+        let receipt = parent.anvil.call("eth_getTransactionReceipt", json!([hash])).await?;
+        let log: LogData = serde_json::from_value(receipt["logs"][0].clone())?;
+        let event = l1::TransactionDeposited::decode_log_data(&log)?;
+        ensure!(event.opaqueData[..32] == word(wei)[..], "{event:?}");
+        let value = if input.is_empty() { wei } else { 5 };
+        ensure!(event.opaqueData[32..64] == word(value)[..], "{event:?}");
     }
-    let balance = parent.anvil.call("eth_getBalance", json!([path.1, "latest"])).await?;
-    ensure!(balance == "0x0", "the portal holds {balance}");
+    let balance = parent.anvil.call("eth_getBalance", json!([portal, "latest"])).await?;
+    ensure!(balance == "0xc", "the portal holds {balance}");
+
+    let deployment = l1::Deployment::new(&Terms { takes_coins: false, ..terms() });
+    parent.deploy(&deployment, &deployment.portal).await?;
+    let portal = deployment.portal.address;
+    for input in [message(100_000, 3).abi_encode().into(), Bytes::new()] {
+        let mut request = call(account(2), Some(portal), &input);
+        request["value"] = json!("0x9");
+        let refusal = parent.refusal(request).await?;
+        ensure!(refusal == l1::CoinsRefused { value: U256::from(9) }.abi_encode(), "{refusal}");
+    }
     Ok(())
 }
 
@@ -185,7 +214,7 @@ async fn events_are_golden() -> eyre::Result<()> {
 async fn the_most_gas_is_bounded_below_and_kept() -> eyre::Result<()> {
     let parent = Parent::start().await?;
     ensure!(parent.ask(parent.portal(), l1::maxGasCall {}).await? == MAX_GAS);
-    ensure!(parent.ask(parent.portal(), l1::versionCall {}).await? == "1.0.0");
+    ensure!(parent.ask(parent.portal(), l1::versionCall {}).await? == "2.0.0");
     let error = l1::GasLimitTooLow { gasLimit: 20_999, least: 21_000 };
     let low = Terms { max_gas: 20_999, ..terms() };
     parent.refuses_terms(&low, |deployment| &deployment.portal, error).await?;
@@ -228,7 +257,8 @@ async fn the_da_layer_forces_and_reads_entries() -> eyre::Result<()> {
         "rpc = [{url:?}]\nbeacon = [{url:?}]\ntrust_roots = \"development\"\nkey = {key:?}"
     ))?;
     let interval = Duration::from_millis(200);
-    let da = EthereumDa::new((B256::repeat_byte(0xaa), 30_000_000), interval, &options, &settings)?;
+    let bounds = Bounds { gas: 30_000_000, coins: true };
+    let da = EthereumDa::new((B256::repeat_byte(0xaa), bounds), interval, &options, &settings)?;
     let before = parent.anvil.height().await?;
     da.force(bytes!("02aa")).await?;
     let call = force(0x03, MOST);

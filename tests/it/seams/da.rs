@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use alloy_primitives::{Address, B256, Bytes};
 use alloy_signer_local::PrivateKeySigner;
+use causeway_chainspec::l1::Bounds;
 use causeway_chainspec::{Clock, DaRef};
 use causeway_da::ethereum::{EthereumDa, Options, Settings};
 use causeway_da::local::{LocalClient, LocalConfig, LocalDa, serve};
@@ -127,16 +128,18 @@ fn client(anvil: &Anvil) -> Arc<EthereumDa> {
     let settings = format!(
         "rpc = [{url:?}]\nbeacon = [{url:?}]\nkey = {key:?}\ntrust_roots = \"development\""
     );
-    let options = Options {
-        chain_id: anvil::CHAIN_ID,
-        inbox: None,
-        portal: Some(PORTAL),
-        system_config: None,
-        owner: None,
-    };
+    let options = Options { chain_id: anvil::CHAIN_ID, portal: Some(PORTAL), ..Options::default() };
     let settings: Settings = toml::from_str(&settings).unwrap();
     let interval = Duration::from_millis(200);
-    Arc::new(EthereumDa::new((NAMESPACE, 30_000_000), interval, &options, &settings).unwrap())
+    Arc::new(
+        EthereumDa::new(
+            (NAMESPACE, Bounds { gas: 30_000_000, coins: true }),
+            interval,
+            &options,
+            &settings,
+        )
+        .unwrap(),
+    )
 }
 
 impl Layer for Ethereum {

@@ -7,6 +7,8 @@ contract SystemConfig {
     /// Keys that take the place of all of that kind: `data` is `abi.encode(address[])`. In the
     /// shape of OP's system config, version 0.
     event ConfigUpdate(uint256 indexed version, uint8 indexed updateType, bytes data);
+    /// Keys whose outputs count, in place of all before. No rule of the chain reads it.
+    event ProposersSet(address[] keys);
     /// Who becomes the owner by accepting it.
     event OwnershipTransferStarted(address indexed previousOwner, address indexed newOwner);
     /// The owner is another.
@@ -27,7 +29,7 @@ contract SystemConfig {
     /// The key stands in the list already.
     error KeyTwice(address key);
 
-    string public constant version = "1.0.0";
+    string public constant version = "1.1.0";
     /// Most keys of a kind.
     uint256 public constant maxKeys = 16;
 
@@ -40,20 +42,28 @@ contract SystemConfig {
 
     address[] private _posters;
     address[] private _sequencers;
+    address[] private _proposers;
 
     modifier onlyOwner() {
         if (msg.sender != owner) revert OnlyOwner(msg.sender);
         _;
     }
 
-    /// Stores the keys of the chain's spec; no update says so.
-    constructor(address owner_, address[] memory posters_, address[] memory sequencers_) {
+    /// Stores the keys of the chain's spec; no update says so. Without proposers the posters propose.
+    constructor(
+        address owner_,
+        address[] memory posters_,
+        address[] memory sequencers_,
+        address[] memory proposers_
+    ) {
         if (owner_ == address(0)) revert OwnerZero();
         _check(posters_);
         _check(sequencers_);
+        if (proposers_.length != 0) _check(proposers_);
         owner = owner_;
         _posters = posters_;
         _sequencers = sequencers_;
+        _proposers = proposers_;
         emit OwnershipTransferred(address(0), owner_);
     }
 
@@ -69,6 +79,14 @@ contract SystemConfig {
         _check(keys);
         _sequencers = keys;
         emit ConfigUpdate(0, SEQUENCERS, abi.encode(keys));
+    }
+
+    /// Whose outputs count at the output oracle; none lets the posters propose. An account that
+    /// posts should do nothing else.
+    function setProposers(address[] memory keys) external onlyOwner {
+        if (keys.length != 0) _check(keys);
+        _proposers = keys;
+        emit ProposersSet(keys);
     }
 
     /// Names who may become the owner, in place of who was named before; zero names nobody.
@@ -91,6 +109,11 @@ contract SystemConfig {
 
     function sequencers() external view returns (address[] memory) {
         return _sequencers;
+    }
+
+    /// The keys named for it, or else the posters.
+    function proposers() external view returns (address[] memory) {
+        return _proposers.length == 0 ? _posters : _proposers;
     }
 
     function _check(address[] memory keys) private pure {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use causeway_bridge::l1::Deployment;
 use causeway_chainspec::ChainSpec;
+use causeway_chainspec::l1::bridge::Bridge;
 use causeway_chainspec::spec::{Deployed, Lock};
 use causeway_da::DaError;
 use causeway_da::ethereum::{Account, Options, ParentChain, Settings};
@@ -201,7 +202,7 @@ fn options_of(spec: &ChainSpec) -> Result<Options, ExitError> {
 pub(super) fn deployment_of(spec: &ChainSpec) -> Result<Deployment, ExitError> {
     let invalid = |report: eyre::Report| ExitError::new(Exit::Spec, report);
     let options = options_of(spec)?;
-    let owner = options.owner.ok_or_else(|| {
+    let bridge = Bridge::of(spec).ok_or_else(|| {
         invalid(eyre!(
             "the spec names no owner of the contracts: add owner = \"0x..\" to [da.ethereum]; it may \
              change the keys of posters and sequencers, and is part of the contracts' addresses"
@@ -209,13 +210,13 @@ pub(super) fn deployment_of(spec: &ChainSpec) -> Result<Deployment, ExitError> {
     })?;
     let time_ms = spec.genesis.time_ms;
     let keys = [spec.sequencer.posters_at(time_ms), spec.sequencer.keys_at(time_ms)];
-    if owner.is_zero() || keys.iter().any(|keys| !(1..=MOST_KEYS).contains(&keys.len())) {
+    if bridge.owner.is_zero() || keys.iter().any(|keys| !(1..=MOST_KEYS).contains(&keys.len())) {
         return Err(invalid(eyre!(
             "the contracts take an owner that is not zero, and 1 to {MOST_KEYS} keys of posters and of \
              sequencers"
         )));
     }
-    let deployment = Deployment::of(spec, owner);
+    let deployment = Deployment::of(spec, &bridge);
     let named = [
         ("portal", options.portal, deployment.portal.address),
         ("system_config", options.system_config, deployment.system_config.address),
@@ -228,7 +229,7 @@ pub(super) fn deployment_of(spec: &ChainSpec) -> Result<Deployment, ExitError> {
     if !wrong.is_empty() {
         return Err(invalid(eyre!(
             "[da.ethereum] must name the contracts as this spec makes them (chain id, owner, first \
-             keys, gas limit); write:{}",
+             keys, gas limit, outputs); write:{}",
             wrong.concat()
         )));
     }

@@ -34,8 +34,7 @@ pub(in super::super) fn of(deployment: &Deployment) -> Vec<Step> {
         address: contract.address,
         input: deployment.input(contract),
     };
-    let all = [("SystemConfig", &deployment.system_config), ("Portal", &deployment.portal)];
-    all.into_iter().map(step).collect()
+    deployment.contracts().into_iter().map(step).collect()
 }
 
 /// How far a contract is.
@@ -137,12 +136,25 @@ pub(super) async fn price(
             Standing::There(_) => None,
             Standing::Missing | Standing::Waiting(_) => {
                 has_deployer(account.chain()).await?;
-                Some(account.price(&step.call(None)).await?)
+                let needs_another = prices.iter().any(Option::is_some);
+                Some(match needs_another {
+                    // A constructor looks for the contract before it, so no node can try it yet.
+                    true => account.price_of(creation_gas(&step.input)).await?,
+                    false => account.price(&step.call(None)).await?,
+                })
             }
         });
     }
     let payer = account.address();
     Ok(Plan { payer, balance: account.chain().balance(payer).await?, prices })
+}
+
+/// About the gas of creating a contract: that of its bytes as input and as code, and what the constructor
+/// writes.
+fn creation_gas(input: &Bytes) -> u64 {
+    const BASE: u64 = 21_000 + 32_000 + 150_000;
+    const BYTE: u64 = 16 + 200;
+    BASE + BYTE * input.len() as u64
 }
 
 async fn has_deployer(chain: &ParentChain) -> Result<(), DaError> {

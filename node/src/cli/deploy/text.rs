@@ -52,7 +52,7 @@ pub(super) fn plan(plan: &Plan, steps: &[Step], standings: &[Standing], as_json:
     }
     let mut out = String::new();
     for ((step, found), price) in rows {
-        let _ = write!(out, "{:<13} {}  {}", step.contract, step.address, standing(found));
+        let _ = write!(out, "{:<20} {}  {}", step.contract, step.address, standing(found));
         let _ = match price {
             Some(price) => {
                 writeln!(out, "  {} gas, {} ether", price.gas, ether(U256::from(price.wei)))
@@ -60,12 +60,12 @@ pub(super) fn plan(plan: &Plan, steps: &[Step], standings: &[Standing], as_json:
             None => writeln!(out),
         };
     }
-    let _ = writeln!(out, "Payer         {}  has {} ether", plan.payer, ether(plan.balance));
+    let _ = writeln!(out, "Payer                {}  has {} ether", plan.payer, ether(plan.balance));
     let _ = match plan.prices.iter().flatten().count() {
         0 => writeln!(out, "Nothing to pay"),
         count => writeln!(
             out,
-            "Cost          {count} transactions, {} ether now, at most {}",
+            "Cost                 {count} transactions, {} ether now, at most {}",
             ether(plan.wei()),
             ether(plan.most_wei())
         ),
@@ -91,7 +91,7 @@ pub(super) fn status(steps: &[Step], standings: &[Standing], as_json: bool) -> S
     }
     let mut out = String::new();
     for (step, found) in rows {
-        let _ = write!(out, "{:<13} {}  {}", step.contract, step.address, standing(found));
+        let _ = write!(out, "{:<20} {}  {}", step.contract, step.address, standing(found));
         let _ = match found {
             Standing::There(Some(height)) => writeln!(out, " since block {height}"),
             Standing::Waiting(tx) => writeln!(out, " in {tx}"),
@@ -108,7 +108,7 @@ pub(super) fn done(deployed: &[Deployed], as_json: bool) -> String {
     let mut out = String::new();
     for Deployed { contract, address, height, .. } in deployed {
         let height = height.unwrap_or_default();
-        let _ = writeln!(out, "{contract:<13} {address}  there since block {height}");
+        let _ = writeln!(out, "{contract:<20} {address}  there since block {height}");
     }
     out.push_str(
         "Noted in chain.lock; share it with chain.toml. Until these blocks are final a reorg can undo \

@@ -99,8 +99,7 @@ mod tests {
             full_metrics: Some(format!("http://127.0.0.1:{}/metrics", 9102 + 2 * index)),
             da: "http://127.0.0.1:9000".to_owned(),
             da_layer: "local".to_owned(),
-            portal: None,
-            system_config: None,
+            contracts: Default::default(),
             spec: "chain.toml".into(),
         };
         let account = |at: u8| Account { address: format!("0xa{at}"), key: format!("0xb{at}") };

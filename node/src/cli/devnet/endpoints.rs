@@ -1,5 +1,6 @@
 //! `devnet.json`: what tools need to know of a running devnet.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -48,11 +49,9 @@ pub(super) struct ChainEndpoints {
     /// Name of the DA layer.
     #[serde(default)]
     pub(super) da_layer: String,
-    /// The chain's portal on its parent chain, and its system config, if it has one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) portal: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) system_config: Option<String>,
+    /// The chain's contracts on its parent chain by name, if it has one.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) contracts: BTreeMap<String, String>,
     pub(super) spec: PathBuf,
 }
 

@@ -8,14 +8,14 @@ use causeway_chainspec::spec::presets::{
     DEV_GOVERNANCE, Keys, NetworkTemplate, NewMember, Template,
 };
 use causeway_chainspec::{ChainSpec, spec};
-use causeway_da::ethereum::ParentFacts;
 use clap::ValueEnum;
 use eyre::{WrapErr, eyre};
 
 use super::super::chainspec::{parse_here, with_inputs};
 use super::super::load_spec;
-use super::super::parent::put_on;
+use super::super::parent::{Terms, put_on};
 use super::super::preset::Preset;
+use super::parent::Parent;
 use crate::exit::{Exit, ExitError};
 
 /// Names of chains, in order; the first is the hub.
@@ -30,6 +30,8 @@ pub(super) const SPEC_FILE: &str = "chain.toml";
 const FIRST_ID: u64 = 901;
 /// The layer of chains with a parent chain.
 const PARENT_LAYER: &str = "ethereum";
+/// How long an output stands before coins leave by it: short, for people who try it.
+const CHALLENGE: &str = "10s";
 /// Layers that a devnet can run.
 const LAYERS: [&str; 2] = ["local", PARENT_LAYER];
 
@@ -134,7 +136,7 @@ pub(super) fn needs_parent(dir: &Path, choices: &Choices) -> Result<bool, ExitEr
 pub(super) fn open(
     dir: &Path,
     choices: &Choices,
-    parent: Option<&ParentFacts>,
+    parent: Option<&Parent>,
     now_ms: u64,
 ) -> Result<Vec<Member>, ExitError> {
     let mut count = there(dir);
@@ -211,7 +213,7 @@ fn differ(choices: &Choices, members: &[Member]) -> bool {
 fn write(
     dir: &Path,
     count: usize,
-    (choices, parent): (&Choices, Option<&ParentFacts>),
+    (choices, parent): (&Choices, Option<&Parent>),
     now_ms: u64,
 ) -> Result<(), ExitError> {
     let texts = if count == 1 {
@@ -241,7 +243,7 @@ fn write(
 fn several(
     dir: &Path,
     count: usize,
-    (choices, parent): (&Choices, Option<&ParentFacts>),
+    (choices, parent): (&Choices, Option<&Parent>),
     now_ms: u64,
 ) -> Result<Vec<String>, ExitError> {
     let first = choices.chain_id.unwrap_or(FIRST_ID);
@@ -286,11 +288,16 @@ fn set_times(template: &mut Template, choices: &Choices) {
 fn set_layer(
     template: &mut Template,
     index: usize,
-    (choices, parent): (&Choices, Option<&ParentFacts>),
+    (choices, parent): (&Choices, Option<&Parent>),
 ) -> Result<(), ExitError> {
     let Some(parent) = parent else { return Ok(()) };
     if choices.layer(index) == PARENT_LAYER {
-        put_on(template, parent, DEV_GOVERNANCE, &nothing)
+        let terms = Terms {
+            owner: DEV_GOVERNANCE,
+            proposer: parent.proposer(index)?.address(),
+            challenge: CHALLENGE,
+        };
+        put_on(template, &parent.facts, &terms, &nothing)
             .map_err(|invalid| ExitError::new(Exit::Spec, invalid))?;
     }
     Ok(())

@@ -21,6 +21,7 @@ use super::super::deploy;
 use crate::config::read_key;
 use crate::devkeys;
 use crate::exit::{Exit, ExitError};
+use crate::tasks::Proposer;
 
 /// Its directory in that of the devnet.
 pub(super) const DIR: &str = "l1";
@@ -36,6 +37,8 @@ const START: Duration = Duration::from_secs(30);
 const END: Duration = Duration::from_secs(10);
 /// Seconds between two of anvil's blocks.
 const ANVIL_SECONDS: &str = "1";
+/// Blocks of the parent from one output to the next.
+const OUTPUTS: u64 = 4;
 /// What a paying account is to have, and what it gets if it has less, in wei: 1 and 10 ether.
 const LEAST: u128 = 1_000_000_000_000_000_000;
 const GIFT: u128 = 10 * LEAST;
@@ -160,14 +163,16 @@ impl Parent {
             true => (LEAST, GIFT),
             false => (LEAST / 20, GIFT / 100),
         };
-        let payer = read_key(&self.payer(index)?)?.address();
+        let paying = [read_key(&self.payer(index)?)?, self.proposer(index)?];
         let prepared = async {
             // The parent itself tells what is there already.
             deploy::deploy_all(&account, &steps, Vec::new(), &[], &|_| Ok(())).await?;
-            if account.chain().balance(payer).await? < U256::from(least) {
-                let (value, input) = (U256::from(gift), Bytes::new());
-                let call = Call { to: payer, value, input, most_wei: None };
-                account.call(&call, |_| Ok(())).await?;
+            for to in paying.iter().map(PrivateKeySigner::address) {
+                if account.chain().balance(to).await? < U256::from(least) {
+                    let (value, input) = (U256::from(gift), Bytes::new());
+                    let call = Call { to, value, input, most_wei: None };
+                    account.call(&call, |_| Ok(())).await?;
+                }
             }
             Ok::<_, DaError>(())
         };
@@ -197,6 +202,27 @@ impl Parent {
             true => devkeys::payer(index),
             false => PrivateKeySigner::random(),
         })
+    }
+
+    /// Who proposes outputs of the chain with an index.
+    pub(super) fn proposer(&self, index: usize) -> eyre::Result<PrivateKeySigner> {
+        read_key(&self.proposer_file(index)?)
+    }
+
+    fn proposer_file(&self, index: usize) -> eyre::Result<PathBuf> {
+        self.key_file(&format!("proposer-{index}"), || match self.facts.is_anvil {
+            true => devkeys::proposer(index),
+            false => PrivateKeySigner::random(),
+        })
+    }
+
+    /// What proposes outputs of the chain with an index.
+    pub(super) fn proposes(&self, spec: &ChainSpec, index: usize) -> Result<Proposer, ExitError> {
+        let settings = Settings::of(spec, &self.table(Some(&self.proposer_file(index)?)))?;
+        let chain = ParentChain::open(self.facts.chain_id, &settings)?;
+        let oracle = deploy::deployment_of(spec)?.output_oracle.address;
+        let every = Duration::from_secs(OUTPUTS * self.facts.interval);
+        Ok(Proposer { account: Account::open(chain, &settings)?, oracle, every })
     }
 
     fn table(&self, key: Option<&Path>) -> toml::Table {
@@ -263,7 +289,7 @@ impl Anvil {
             .wrap_err_with(|| format!("cannot write {}", log.display()))?;
         let process = Command::new(program)
             .args(["--host", "127.0.0.1", "--port", "0", "--block-time", ANVIL_SECONDS])
-            .args(["--accounts", "30", "--slots-in-an-epoch", "2", "--state-interval", "1"])
+            .args(["--accounts", "42", "--slots-in-an-epoch", "2", "--state-interval", "1"])
             .arg("--state")
             .arg(dir.join(STATE))
             .stdin(Stdio::null())

@@ -1,11 +1,13 @@
 //! The nodes of a devnet, from their directories to their sockets.
 
+use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 
 use alloy_signer_local::PrivateKeySigner;
+use causeway_bridge::l1::Deployment;
 use causeway_chainspec::Clock;
 use causeway_chainspec::mailbox::Coin;
 use causeway_consensus::mempool::Limits;
@@ -16,6 +18,7 @@ use futures::FutureExt;
 use futures::future::{join_all, select_all};
 
 use super::super::da::Service;
+use super::super::deploy;
 use super::super::remotes::{self, Following};
 use super::super::run::interrupted;
 use super::endpoints::{self, Account, ChainEndpoints, Endpoints};
@@ -66,11 +69,14 @@ impl Layer {
         }
     }
 
-    /// The address of a contract on the parent chain, by its name in the spec.
-    fn contract(&self, member: &Member, name: &str) -> Option<String> {
-        matches!(self, Self::Parent(..))
-            .then(|| member.spec.da.options.get(name)?.as_str().map(str::to_owned))
-            .flatten()
+    /// Addresses of the contracts on the parent chain, by their names.
+    fn contracts(&self, member: &Member) -> BTreeMap<String, String> {
+        let deployment = match self {
+            Self::Parent(..) => deploy::deployment_of(&member.spec).ok(),
+            Self::Local(_) => None,
+        };
+        let contracts = deployment.iter().flat_map(Deployment::contracts);
+        contracts.map(|(name, at)| (name.to_owned(), at.address.to_string())).collect()
     }
 
     /// The layer as one node sees it, a sequencer or another.
@@ -104,8 +110,8 @@ pub(super) async fn run(options: Options, l1: Choice) -> CommandResult {
             let (found, started) = Parent::start(&options.dir, &l1).await?;
             (parent, anvil) = (Some(found), started);
         }
-        let facts = parent.as_ref().map(|parent| &parent.facts);
-        let members = network::open(&options.dir, &options.choices, facts, clock.now_ms())?;
+        let now_ms = clock.now_ms();
+        let members = network::open(&options.dir, &options.choices, parent.as_deref(), now_ms)?;
         for (index, member) in members.iter().enumerate() {
             if let Some(parent) = parent.as_ref().filter(|_| member.is_on_parent()) {
                 parent.prepare(&member.spec, index).await?;
@@ -262,6 +268,9 @@ async fn start_chain(
 ) -> Result<Nodes, ExitError> {
     let port = |role: u16| port(world.http.port(), index, role);
     let mut sequencer = start_node(world, member, layer, (None, port(0))).await?;
+    if let Layer::Parent(parent, index) = layer {
+        sequencer.propose(parent.proposes(&member.spec, *index)?);
+    }
     let feed = format!("ws://{}", sequencer.addr());
     let mut full = start_node(world, member, layer, (Some(feed), port(1))).await?;
     let metrics = [tell(world, &mut sequencer)?, tell(world, &mut full)?];
@@ -349,8 +358,7 @@ fn describe(
         full_metrics: Some(metrics_url(nodes.metrics[1])),
         da: layer.shown(),
         da_layer: member.spec.da.layer.clone(),
-        portal: layer.contract(member, "portal"),
-        system_config: layer.contract(member, "system_config"),
+        contracts: layer.contracts(member),
         spec: member.dir.join(SPEC_FILE),
     };
     let network = members.len() > 1;

@@ -35,7 +35,12 @@ rpc = [{}]
 {beacon}
 key = \"keys/l1.key\"
 archive = \"blobs\"  # keeps blobs that the parent forgets
-{roots}",
+{roots}
+# Says on the parent what the state of the chain is. Its account pays for that: send it funds, too.
+[proposer]
+key = \"keys/proposer.key\"
+every = \"10m\"
+",
         quoted(rpc)
     )
 }

@@ -4,6 +4,8 @@
 //! Messages have the shape of the OP stack's deposits (specs, "Deposits"): transactions of type 0x7E,
 //! named by where their event stands, so that each is derived once and libraries know its hash.
 
+pub mod bridge;
+
 use alloy_primitives::{Address, B256, Bytes, Log, TxKind, U256, keccak256};
 use alloy_rlp::{RlpDecodable, RlpEncodable};
 use alloy_sol_types::{SolEvent, SolValue, sol};
@@ -84,21 +86,29 @@ impl KeyUpdate {
     }
 }
 
+/// What a message may bring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// Most gas: a block's gas limit. One that asks for more gets that.
+    pub gas: u64,
+    /// Whether it may bring coins; where not, its mint counts as 0, and the portal refuses it.
+    pub coins: bool,
+}
+
 /// Reads a log of the portal as an entry of the forced lane; `None` for another event. `index` is the
-/// log's place in its block, and `most_gas` what a message may ask for: a block's gas limit. One that
-/// asks for more gets that.
+/// log's place in its block.
 ///
 /// Only a `TransactionDeposited` gives bytes of type 0x7E: nobody can write a message by hand.
-pub fn entry(log: &Log, block: B256, index: u64, most_gas: u64) -> Option<Bytes> {
+pub fn entry(log: &Log, block: B256, index: u64, bounds: Bounds) -> Option<Bytes> {
     if let Ok(event) = ForcedTransaction::decode_log(log) {
         let bytes = event.data.data;
         return (bytes.first() != Some(&MESSAGE_TYPE)).then_some(bytes);
     }
-    message(log, block, index, most_gas).map(|message| Tx::deposit(message).raw)
+    message(log, block, index, bounds).map(|message| Tx::deposit(message).raw)
 }
 
 /// The message of a `TransactionDeposited`.
-fn message(log: &Log, block: B256, index: u64, most_gas: u64) -> Option<TxDeposit> {
+fn message(log: &Log, block: B256, index: u64, bounds: Bounds) -> Option<TxDeposit> {
     let event = TransactionDeposited::decode_log(log).ok()?.data;
     if !event.version.is_zero() {
         return None;
@@ -107,13 +117,14 @@ fn message(log: &Log, block: B256, index: u64, most_gas: u64) -> Option<TxDeposi
     let (value, rest) = rest.split_at_checked(32)?;
     let (gas, rest) = rest.split_at_checked(8)?;
     let (is_creation, input) = rest.split_first()?;
+    let mint: u128 = U256::from_be_slice(mint).try_into().ok()?;
     Some(TxDeposit {
         source_hash: source_hash(block, index),
         from: event.from,
         to: if *is_creation == 0 { TxKind::Call(event.to) } else { TxKind::Create },
-        mint: U256::from_be_slice(mint).try_into().ok()?,
+        mint: if bounds.coins { mint } else { 0 },
         value: U256::from_be_slice(value),
-        gas_limit: u64::from_be_bytes(gas.try_into().ok()?).min(most_gas),
+        gas_limit: u64::from_be_bytes(gas.try_into().ok()?).min(bounds.gas),
         is_system_transaction: false,
         input: Bytes::copy_from_slice(input),
     })
@@ -136,6 +147,7 @@ mod tests {
     const FROM: Address = address!("0x1111000000000000000000000000000000001112");
     const TO: Address = address!("0x00000000000000000000000000000000000000aa");
     const BLOCK: B256 = B256::repeat_byte(7);
+    const MUCH: Bounds = Bounds { gas: 1 << 30, coins: true };
 
     fn deposited(version: u64, opaque: Vec<u8>) -> Log {
         let event = TransactionDeposited {
@@ -180,7 +192,7 @@ mod tests {
 
     #[test]
     fn a_message_is_read_as_it_was_sent() {
-        let bytes = entry(&deposited(0, opaque(90_000, false, b"hello")), BLOCK, 4, 1 << 30);
+        let bytes = entry(&deposited(0, opaque(90_000, false, b"hello")), BLOCK, 4, MUCH);
         let Candidate::Tx(tx) = Candidate::forced(&bytes.clone().unwrap()) else { panic!("none") };
         let crate::TxEnvelope::Deposit(message) = &tx.envelope else { panic!("no message") };
         assert!(tx.is_deposit() && tx.sender == FROM);
@@ -193,10 +205,12 @@ mod tests {
         // It gets no more gas than a block has.
         let message = message_of(&deposited(0, opaque(u64::MAX, true, b"")));
         assert_eq!((message.gas_limit, message.to), (30, TxKind::Create));
+        // Nor coins that are not the chain's.
+        assert_eq!(message.mint, 0);
     }
 
     fn message_of(log: &Log) -> TxDeposit {
-        message(log, BLOCK, 0, 30).unwrap()
+        message(log, BLOCK, 0, Bounds { gas: 30, coins: false }).unwrap()
     }
 
     #[test]
@@ -210,7 +224,7 @@ mod tests {
 
     #[test]
     fn what_is_no_entry_is_none() {
-        let read = |log: &Log| entry(log, BLOCK, 0, 1 << 30);
+        let read = |log: &Log| entry(log, BLOCK, 0, MUCH);
         assert_eq!(read(&forced(b"\x02tx")), Some(Bytes::from_static(b"\x02tx")));
         assert_eq!(read(&forced(b"")), Some(Bytes::new()));
         // A message that somebody wrote by hand.
