@@ -7,7 +7,7 @@ import sha3 from 'js-sha3'
 import solc from 'solc'
 
 const HERE = import.meta.dirname
-const ROOT = process.env.OUT ?? join(HERE, '../..')
+const ROOT = join(HERE, '../..')
 const PREDEPLOYS = join(ROOT, 'chainspec/predeploys')
 const L1 = join(ROOT, 'bridge/src/l1')
 const SETTINGS = {

@@ -28,9 +28,11 @@ pub struct Options {
     pub system_config: Option<Address>,
     /// Who may change keys by that contract; what `causeway deploy` makes it with.
     pub owner: Option<Address>,
-    /// Of the bridge (`causeway_chainspec::l1::bridge`), as are the two below: no part of reading DA.
+    /// Of the bridge, which reads it itself (`causeway_chainspec::l1::bridge`): who proposes outputs.
     pub proposer: Option<Address>,
+    /// Of the bridge: how long an output stands before coins leave by it.
     pub challenge: Option<toml::Value>,
+    /// Of the bridge: fewest blocks from an output to the next.
     pub output_interval: Option<u64>,
 }
 

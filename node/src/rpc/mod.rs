@@ -47,6 +47,7 @@ mod testing;
 mod tests;
 mod txpool;
 mod web3;
+mod withdrawals;
 mod workers;
 
 use std::net::{SocketAddr, TcpListener};
@@ -116,6 +117,7 @@ const MODULES: &[(&str, Register)] = &[
     ("txpool", txpool::register),
     ("rollup", rollup::register),
     ("rollup", finality::register),
+    ("rollup", withdrawals::register),
     ("rollup", feed::register),
     ("metalayer", metalayer::register),
     ("testing", testing::register),

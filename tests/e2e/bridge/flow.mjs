@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
-import { createPublicClient, createWalletClient, defineChain, getContract, http, parseAbi, parseEther } from 'viem'
+import { createPublicClient, createWalletClient, defineChain, getContract, http, numberToHex, parseAbi, parseEther } from 'viem'
 import { mnemonicToAccount } from 'viem/accounts'
 import { getL2TransactionHashes, publicActionsL1, publicActionsL2, walletActionsL1, walletActionsL2 } from 'viem/op-stack'
 import { compile } from '../compile.mjs'
@@ -75,8 +75,8 @@ async function arrived(hash) {
   return Promise.all(hashes.map((hash) => done(onL2, hash)))
 }
 
-/** From a transaction of the chain to the end on the parent, as a user does it. */
-async function leaves(receipt) {
+/** From a transaction of the chain to the end on the parent, as a user does it; with calls that the node made if `byNode`. */
+async function leaves(receipt, byNode = false) {
   const chain = { targetChain: l2 }
   const status = () => onL1.getWithdrawalStatus({ receipt, ...chain })
   const early = await status()
@@ -88,7 +88,14 @@ async function leaves(receipt) {
     const wrong = { ...proof, withdrawal: { ...withdrawal, ...forged } }
     await assert.rejects(walletL1.proveWithdrawal({ ...wrong, ...chain, gas: 2_000_000n }).then((hash) => done(onL1, hash)))
   }
-  await done(onL1, await walletL1.proveWithdrawal(proof))
+  const made = await onL2.request({
+    method: 'rollup_getWithdrawalProof',
+    params: [receipt.transactionHash, numberToHex(output.l2BlockNumber), numberToHex(output.outputIndex)],
+  })
+  assert.equal(made.withdrawalHash, withdrawal.withdrawalHash)
+  assert.equal(made.outputRoot, output.outputRoot)
+  const send = (data) => walletL1.sendTransaction({ to: Portal, data })
+  await done(onL1, byNode ? await send(made.proveCalldata) : await walletL1.proveWithdrawal(proof))
   await assert.rejects(onL1.simulateContract({
     address: Portal, abi: parseAbi(['function finalizeWithdrawalTransaction((uint256,address,address,uint256,uint256,bytes))']),
     functionName: 'finalizeWithdrawalTransaction',
@@ -101,7 +108,8 @@ async function leaves(receipt) {
     assert.ok(tries < 60, 'never ready to finalize')
     await new Promise((resolve) => setTimeout(resolve, 500))
   }
-  const finalized = await done(onL1, await walletL1.finalizeWithdrawal({ withdrawal, ...chain }))
+  const finalize = () => (byNode ? send(made.finalizeCalldata) : walletL1.finalizeWithdrawal({ withdrawal, ...chain }))
+  const finalized = await done(onL1, await finalize())
   assert.equal(await status(), 'finalized')
   await assert.rejects(walletL1.finalizeWithdrawal({ withdrawal, ...chain }), 'it is paid once')
   return finalized
@@ -191,7 +199,7 @@ describe('bridge', { timeout: 600_000 }, () => {
     assert.equal(await onL2.getBalance({ address: other }), had + value)
     const back = await walletL2.writeContract({ address: L2_BRIDGE, abi: BRIDGE, functionName: 'bridgeETHTo', args, value })
     const before = await onL1.getBalance({ address: other })
-    await leaves(await done(onL2, back))
+    await leaves(await done(onL2, back), true)
     assert.equal(await onL1.getBalance({ address: other }), before + value)
   })
 

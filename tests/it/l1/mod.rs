@@ -4,6 +4,7 @@
 mod config;
 mod portal;
 mod senders;
+mod withdrawals;
 
 use std::time::Duration;
 
