@@ -87,7 +87,7 @@ pub fn state(
     if spec.metalayer.enabled {
         accounts.push((mailbox::MAILBOX, Bytes::from_static(mailbox::CODE)));
     }
-    if Bridge::of(spec).is_some() {
+    if Bridge::of(spec).is_some_and(|bridge| bridge.has_contracts) {
         let predeploys = PREDEPLOYS.map(|(address, code)| (address, Bytes::from_static(code)));
         accounts.extend(predeploys);
     }

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 
-use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
+use alloy_primitives::{Address, B256, Bytes, U256, b256, keccak256};
 use alloy_sol_types::{SolCall, SolEvent, SolValue, sol};
 use causeway_bridge::l1;
+use causeway_chainspec::l1::bridge::{BRIDGE_VERSION, PREDEPLOYS};
 use causeway_chainspec::mailbox::{self, Coin, MAILBOX, layout, word_of};
 use causeway_chainspec::{Message, Terms, merkle};
 use causeway_tests::npm;
@@ -171,51 +172,123 @@ fn functions_and_events_are_those_that_the_protocol_speaks() {
 #[test]
 fn the_parents_contracts_speak_what_the_protocol_does() -> eyre::Result<()> {
     let facts: Value = serde_json::from_str(include_str!("../../bridge/src/l1/contracts.json"))?;
-    let (portal, config) = (&facts["Portal"], &facts["SystemConfig"]);
-    for (contract, code) in [(portal, l1::PORTAL_CODE), (config, l1::SYSTEM_CONFIG_CODE)] {
-        assert_eq!(contract["initCodeHash"], keccak256(code).to_string());
+    let codes = [
+        ("Portal", l1::PORTAL_CODE),
+        ("SystemConfig", l1::SYSTEM_CONFIG_CODE),
+        ("OutputOracle", l1::OUTPUT_ORACLE_CODE),
+        ("CrossDomainMessenger", l1::MESSENGER_CODE),
+        ("StandardBridge", l1::STANDARD_BRIDGE_CODE),
+    ];
+    for (name, code) in codes {
+        assert_eq!(facts[name]["initCodeHash"], keccak256(code).to_string(), "{name}");
     }
-    let all = |contract, kind| signatures(contract, kind).into_keys().collect::<Vec<_>>();
-    let functions = [
-        l1::depositTransactionCall::SIGNATURE,
-        l1::forceTransactionCall::SIGNATURE,
-        l1::forcedCall::SIGNATURE,
-        "maxData()",
-        l1::maxGasCall::SIGNATURE,
-        l1::minimumGasLimitCall::SIGNATURE,
-        l1::versionCall::SIGNATURE,
+    let spoken = [
+        (
+            "Portal",
+            &[
+                l1::depositTransactionCall::SIGNATURE,
+                l1::forceTransactionCall::SIGNATURE,
+                l1::forcedCall::SIGNATURE,
+                l1::l2OracleCall::SIGNATURE,
+                l1::maxGasCall::SIGNATURE,
+                l1::minimumGasLimitCall::SIGNATURE,
+                l1::versionCall::SIGNATURE,
+            ][..],
+        ),
+        (
+            "SystemConfig",
+            &[
+                l1::acceptOwnershipCall::SIGNATURE,
+                l1::ownerCall::SIGNATURE,
+                l1::pendingOwnerCall::SIGNATURE,
+                l1::postersCall::SIGNATURE,
+                l1::proposersCall::SIGNATURE,
+                l1::sequencersCall::SIGNATURE,
+                l1::setPostersCall::SIGNATURE,
+                l1::setSequencersCall::SIGNATURE,
+                l1::transferOwnershipCall::SIGNATURE,
+                l1::versionCall::SIGNATURE,
+            ],
+        ),
+        (
+            "OutputOracle",
+            &[
+                l1::getL2OutputCall::SIGNATURE,
+                l1::latestOutputIndexCall::SIGNATURE,
+                l1::nextBlockNumberCall::SIGNATURE,
+                l1::proposeL2OutputCall::SIGNATURE,
+            ],
+        ),
     ];
-    assert_eq!(all(portal, "function"), functions);
-    let functions = [
-        l1::acceptOwnershipCall::SIGNATURE,
-        "maxKeys()",
-        l1::ownerCall::SIGNATURE,
-        l1::pendingOwnerCall::SIGNATURE,
-        l1::postersCall::SIGNATURE,
-        l1::sequencersCall::SIGNATURE,
-        l1::setPostersCall::SIGNATURE,
-        l1::setSequencersCall::SIGNATURE,
-        l1::transferOwnershipCall::SIGNATURE,
-        l1::versionCall::SIGNATURE,
-    ];
-    assert_eq!(all(config, "function"), functions);
-    let event = |signature: &str, indexed: &[bool]| (signature.to_owned(), indexed.to_vec());
-    let events = [
-        event(l1::ForcedTransaction::SIGNATURE, &[true, true, false]),
-        event(l1::TransactionDeposited::SIGNATURE, &[true, true, true, false]),
-    ];
-    assert_eq!(signatures(portal, "event"), BTreeMap::from(events));
-    let events = [
-        event(l1::ConfigUpdate::SIGNATURE, &[true, true, false]),
-        event(l1::OwnershipTransferStarted::SIGNATURE, &[true, true]),
-        event(l1::OwnershipTransferred::SIGNATURE, &[true, true]),
-    ];
-    assert_eq!(signatures(config, "event"), BTreeMap::from(events));
-    // A portal that took coins would keep them for ever.
-    let abi = |contract: &Value| contract["abi"].as_array().cloned().unwrap_or_default();
-    for entry in [abi(portal), abi(config)].concat() {
-        assert_ne!(entry["stateMutability"], "payable", "{entry}");
+    for (name, functions) in spoken {
+        let known = signatures(&facts[name], "function");
+        for function in functions {
+            assert!(known.contains_key(*function), "{name} has no {function}");
+        }
     }
+    let events = [
+        ("Portal", l1::ForcedTransaction::SIGNATURE, &[true, true, false][..]),
+        ("Portal", l1::TransactionDeposited::SIGNATURE, &[true, true, true, false]),
+        ("SystemConfig", l1::ConfigUpdate::SIGNATURE, &[true, true, false]),
+        ("SystemConfig", l1::OwnershipTransferStarted::SIGNATURE, &[true, true]),
+        ("SystemConfig", l1::OwnershipTransferred::SIGNATURE, &[true, true]),
+    ];
+    for (name, event, indexed) in events {
+        let known = signatures(&facts[name], "event");
+        assert_eq!(known.get(event).map(Vec::as_slice), Some(indexed), "{name}: {event}");
+    }
+    // Coins come in by these alone; others would keep them for ever.
+    let payable: Vec<String> = codes
+        .iter()
+        .flat_map(|(name, _)| facts[name]["abi"].as_array().cloned().unwrap_or_default())
+        .filter(|entry| entry["stateMutability"] == "payable" && entry["type"] == "function")
+        .map(|entry| entry["name"].as_str().unwrap_or_default().to_owned())
+        .collect();
+    let expected = [
+        "depositTransaction",
+        "donateETH",
+        "relayMessage",
+        "sendMessage",
+        "bridgeETH",
+        "bridgeETHTo",
+        "depositETH",
+        "depositETHTo",
+        "finalizeBridgeETH",
+        "finalizeETHWithdrawal",
+    ];
+    for name in &payable {
+        assert!(expected.contains(&name.as_str()), "{name} takes coins");
+    }
+    Ok(())
+}
+
+/// Genesis writes slots of these contracts, and both their code and that of the parent's contracts are part
+/// of what [`BRIDGE_VERSION`] names: count it up if this fails, and write the new hash.
+#[test]
+fn the_bridges_contracts_are_those_of_its_version() -> eyre::Result<()> {
+    let facts: Value =
+        serde_json::from_str(include_str!("../../chainspec/predeploys/bridge.json"))?;
+    let slot = |contract: &str, label: &str| {
+        let storage = facts[contract]["storage"].as_array().cloned().unwrap_or_default();
+        let found = storage.iter().find(|variable| variable["label"] == label);
+        found.and_then(|variable| variable["slot"].as_u64())
+    };
+    for (contract, label, expected) in [
+        ("L2CrossDomainMessenger", "_counterpart", 0),
+        ("L2StandardBridge", "_counterpart", 0),
+        ("L2ToL1MessagePasser", "sentMessages", 0),
+        ("L2ToL1MessagePasser", "_refusesCoins", 2),
+        ("L1Block", "number", 0),
+        ("L1Block", "hash", 2),
+        ("L1Block", "sequenceNumber", 3),
+    ] {
+        assert_eq!(slot(contract, label), Some(expected), "{contract}.{label}");
+    }
+    let here = PREDEPLOYS.into_iter().flat_map(|(address, code)| [address.to_vec(), code.to_vec()]);
+    let there = [l1::MESSENGER_CODE, l1::STANDARD_BRIDGE_CODE].map(<[u8]>::to_vec);
+    let all: Vec<u8> = here.chain(there).flatten().collect();
+    let expected = b256!("6782a2899b78cad153b1dc14d547cd3e1113dc08a1a72dc7e50492d3697d6a9a");
+    assert_eq!((BRIDGE_VERSION, keccak256(all)), (1, expected));
     Ok(())
 }
 

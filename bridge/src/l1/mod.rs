@@ -7,6 +7,7 @@ use alloy_primitives::{Address, B256, Bytes, Keccak256, U256, address};
 use alloy_sol_types::{SolValue, sol};
 use causeway_chainspec::ChainSpec;
 use causeway_chainspec::l1::bridge::Bridge;
+use causeway_chainspec::spec::units;
 
 // What derivation reads, too.
 pub use causeway_chainspec::l1::{
@@ -28,10 +29,14 @@ pub const MESSENGER_CODE: &[u8] = include_bytes!("CrossDomainMessenger.bin");
 /// The same of a `StandardBridge`.
 pub const STANDARD_BRIDGE_CODE: &[u8] = include_bytes!("StandardBridge.bin");
 
-pub use module::L1;
+pub use module::ParentModule;
 
-/// Most gas of a message, unless a block of the chain has less.
+/// Most gas of a message; the chain gives it no more than a block has.
 const MESSAGE_GAS: u64 = 20_000_000;
+/// Seconds that tools count for a block when they guess how long an output takes.
+const BLOCK_SECONDS: u64 = 1;
+/// How much longer than the challenge nobody must have proposed until anybody may, in seconds: a week.
+const FALLBACK_SECONDS: u64 = 7 * 86_400;
 
 /// First part of what the salt is made of: another version of the contracts is another deployment.
 const SALT_DOMAIN: &[u8] = b"causeway/l1/2";
@@ -88,6 +93,18 @@ sol! {
     function proposeL2Output(
         bytes32 outputRoot, uint256 l2BlockNumber, bytes32 l1BlockHash, uint256 l1BlockNumber
     );
+    /// Says who proposes.
+    #[derive(Debug)]
+    function proposers() returns (address[]);
+    /// The portal's output oracle.
+    #[derive(Debug)]
+    function l2Oracle() returns (address);
+    /// What was said last; as of the chain's start, with the root zero, if nothing was.
+    #[derive(Debug)]
+    function latestOutputIndex() returns (uint256);
+    /// An output: root, time of the parent, block of the chain.
+    #[derive(Debug)]
+    function getL2Output(uint256 index) returns (bytes32 outputRoot, uint128 timestamp, uint128 l2BlockNumber);
     /// Lowest block that the next output can be of.
     #[derive(Debug)]
     function nextBlockNumber() returns (uint256);
@@ -157,15 +174,15 @@ pub struct Terms<'a> {
     pub takes_coins: bool,
 }
 
-/// Terms of the output oracle. Its guardian is the owner; after a challenge period without an output
-/// anybody may propose one.
+/// Terms of the output oracle. Its guardian is the owner; after a challenge period and a week without an
+/// output anybody may propose one.
 #[derive(Clone, Copy, Debug)]
 pub struct OutputTerms {
     /// Fewest blocks from one output to the next, at least 1.
     pub interval: u64,
     /// Time of a block that tools count with, in seconds, at least 1.
     pub block_seconds: u64,
-    /// Time of block 0, unix seconds; not after the parent's block that creates the contract.
+    /// When the chain begins, unix seconds; not after the parent's block that creates the contract.
     pub start_seconds: u64,
     /// How long an output stands before coins leave by it, in seconds, at least 1.
     pub challenge_seconds: u64,
@@ -220,16 +237,14 @@ impl Deployment {
             0,
             start_seconds,
             challenge_seconds,
-            // The fallback's delay.
-            challenge_seconds,
+            challenge_seconds + FALLBACK_SECONDS,
         ];
         let oracle =
             (system_config.address, terms.owner, numbers.map(U256::from)).abi_encode_params();
         let output_oracle = contract(OUTPUT_ORACLE_CODE, oracle);
         let way = (terms.max_gas, output_oracle.address, terms.takes_coins);
         let portal = contract(PORTAL_CODE, way.abi_encode_params());
-        let messenger = contract(MESSENGER_CODE, portal.address.abi_encode());
-        let standard_bridge = contract(STANDARD_BRIDGE_CODE, messenger.address.abi_encode());
+        let [messenger, standard_bridge] = counterparts(salt, portal.address);
         Self { salt, system_config, output_oracle, portal, messenger, standard_bridge }
     }
 
@@ -243,32 +258,80 @@ impl Deployment {
             posters: spec.sequencer.posters_at(time_ms),
             sequencers: spec.sequencer.keys_at(time_ms),
             proposers: proposer.as_slice(),
-            max_gas: spec.gas.limit.min(MESSAGE_GAS),
+            max_gas: MESSAGE_GAS,
             outputs: OutputTerms {
                 interval: bridge.output_interval,
-                block_seconds: spec.sequencer.block_time_ms.div_ceil(1000),
-                start_seconds: time_ms / 1000,
+                block_seconds: BLOCK_SECONDS,
+                start_seconds: start_seconds(spec),
                 challenge_seconds: bridge.challenge_ms.div_ceil(1000),
             },
             takes_coins: bridge.takes_coins,
         })
     }
 
-    /// All, in the order in which they can be created, with their names.
-    pub fn contracts(&self) -> [(&'static str, &Contract); 5] {
-        [
-            ("SystemConfig", &self.system_config),
-            ("OutputOracle", &self.output_oracle),
-            ("Portal", &self.portal),
-            ("CrossDomainMessenger", &self.messenger),
-            ("StandardBridge", &self.standard_bridge),
-        ]
+    /// All that a chain needs, in the order in which they can be created, with their names. Without
+    /// contracts on the chain there is nobody for a messenger to talk to.
+    pub fn contracts(&self, bridge: &Bridge) -> Vec<(&'static str, &Contract)> {
+        const NAMES: [&str; 5] =
+            ["SystemConfig", "OutputOracle", "Portal", "CrossDomainMessenger", "StandardBridge"];
+        let needed = if bridge.has_contracts { 5 } else { 3 };
+        NAMES.into_iter().zip(self.all()).take(needed).collect()
+    }
+
+    /// All, in that order.
+    pub fn all(&self) -> [&Contract; 5] {
+        let Self { system_config, output_oracle, portal, messenger, standard_bridge, .. } = self;
+        [system_config, output_oracle, portal, messenger, standard_bridge]
     }
 
     /// What a transaction to [`DEPLOYER`] carries that creates `contract`.
     pub fn input(&self, contract: &Contract) -> Bytes {
         [self.salt.as_slice(), &contract.creation_code].concat().into()
     }
+}
+
+/// From when on the contracts can be created, unix seconds of the parent: ten minutes before block 0, since
+/// clocks differ and a parent's newest block may be old.
+pub fn start_seconds(spec: &ChainSpec) -> u64 {
+    (spec.genesis.time_ms / 1000).saturating_sub(600)
+}
+
+/// Whether the contracts that a spec names on the parent are those that it makes: nodes must mint for no
+/// others, and coins must leave by no others. The error says what to write.
+pub fn check(spec: &ChainSpec) -> Result<(), String> {
+    let Some(bridge) = Bridge::of(spec) else { return Ok(()) };
+    let deployment = Deployment::of(spec, &bridge);
+    let option =
+        |name: &str| spec.da.options.get(name).and_then(|value| units::address(value).ok());
+    let made = [
+        ("portal", deployment.portal.address),
+        ("system_config", deployment.system_config.address),
+    ];
+    let wrong: Vec<_> = made
+        .iter()
+        .filter(|(name, made)| option(name) != Some(*made))
+        .map(|(name, made)| format!("\n  {name} = \"{made}\""))
+        .collect();
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    Err(format!(
+        "[da.ethereum] must name the contracts as this spec makes them, of chain id, genesis time, owner, \
+         proposer, first keys, challenge, output_interval and coins. Undo the change if the chain is in use; \
+         for a new one write:{}",
+        wrong.concat()
+    ))
+}
+
+/// The messenger and the standard bridge that belong to a portal: of what the identity of a chain has.
+fn counterparts(salt: B256, portal: Address) -> [Contract; 2] {
+    let contract = |code: &[u8], over: Address| {
+        let creation_code: Bytes = [code, &over.abi_encode()].concat().into();
+        Contract { address: DEPLOYER.create2_from_code(salt, &creation_code), creation_code }
+    };
+    let messenger = contract(MESSENGER_CODE, portal);
+    let standard_bridge = contract(STANDARD_BRIDGE_CODE, messenger.address);
+    [messenger, standard_bridge]
 }
 
 /// keccak256("causeway/l1/2" ‖ chain id, 32 bytes ‖ owner, 20 bytes).
@@ -320,38 +383,31 @@ mod tests {
     #[test]
     fn addresses_are_golden() {
         let deployment = Deployment::new(&terms());
-        let golden = deployment
-            .contracts()
-            .map(|(name, contract)| (name, contract.address, keccak256(&contract.creation_code)));
+        let golden = deployment.all().map(|made| (made.address, keccak256(&made.creation_code)));
         assert_eq!(
             deployment.salt,
             b256!("4aa46992f85d9ee2513ea88a5c67bc269c9cd9e7d59131bd309ee9c87a2ea347")
         );
         let expected = [
             (
-                "SystemConfig",
                 address!("c2b2bbec6fd4e49af21865df583ba76d34dbb2f5"),
                 b256!("0cd15c5c17e40a5a3a1ee5af8ac69f1e0eb858af8c230cdccf2db5ebeecb1a8e"),
             ),
             (
-                "OutputOracle",
-                address!("a8d3696d53ebb61f126c1b09451f22ee8eb94631"),
-                b256!("c182948f831b570ab919f958d9a36032ac7b302cd56f74aec33f7fc47f9159b3"),
+                address!("3bf374507974d411c8fa0bb5b55a9ee793229d72"),
+                b256!("de90c806ca2540fc186fd5eaa13fd2f737b439accff452d91f30153706c1496a"),
             ),
             (
-                "Portal",
-                address!("aa5efc52d3de29bf78ed2f95176fe52cc7ee2f46"),
-                b256!("dad7d1ce7515738531050210e102a3955ea560a3508afcb7a91cc636a76ab910"),
+                address!("334c7d0af611d764c12916d5f9ab61bf607c45f8"),
+                b256!("ed297553880bad83189e2974aa4a711ecd3d85c032e5b44a2371c7e38b4bad48"),
             ),
             (
-                "CrossDomainMessenger",
-                address!("8fd052d35737903c0e85f2b6fa8cb3178050d407"),
-                b256!("c0882ae072b36295bd3df33ea1555b21b326575c85a8110748868e362c68663d"),
+                address!("82fe3ba2d932b23f7367b9c0ef366c1c6b42decb"),
+                b256!("5d656ec9dfa42a1b5909edc32d3340773019c5b9cf13bcb9ca56b9b2caa1cbc2"),
             ),
             (
-                "StandardBridge",
-                address!("7fdadc5c24dd1ab87bc4ce91a8688d0fa324fd92"),
-                b256!("d686db812785a07a658a347f57e538697a059595310f8a07c6816024a676b8ac"),
+                address!("da4c766a73ea8d6a67fb7276480f26b5201f1b72"),
+                b256!("72fb8508314bb3920bd9628a1750a9b853350563dbbea6768134804c25acb4ee"),
             ),
         ];
         assert_eq!(golden, expected);

@@ -9,7 +9,7 @@ use causeway_chainspec::{
     SystemCall, SystemModule, SystemState,
 };
 
-use super::Deployment;
+use super::{counterparts, salt};
 
 /// Slot of the contract on the other side, in those that have one.
 const COUNTERPART: U256 = U256::ZERO;
@@ -22,23 +22,24 @@ const HASH: U256 = U256::from_limbs([2, 0, 0, 0]);
 const SEQUENCE: U256 = U256::from_limbs([3, 0, 0, 0]);
 
 /// The bridge of one chain.
-pub struct L1 {
+pub struct ParentModule {
     bridge: Bridge,
-    deployment: Deployment,
+    chain_id: u64,
 }
 
-impl L1 {
-    /// Of a chain with contracts on a parent chain; `None` for any other.
-    pub fn open(spec: &ChainSpec) -> Option<Self> {
-        let bridge = Bridge::of(spec)?;
-        Some(Self { bridge, deployment: Deployment::of(spec, &bridge) })
+impl ParentModule {
+    /// Of a chain whose contracts have others on a parent chain; `None` for any other.
+    pub fn of(spec: &ChainSpec) -> Option<Self> {
+        let bridge = Bridge::of(spec).filter(|bridge| bridge.has_contracts)?;
+        Some(Self { bridge, chain_id: spec.chain_id })
     }
 }
 
-impl SystemModule for L1 {
+impl SystemModule for ParentModule {
     fn genesis(&self, state: &mut SystemState<'_>) -> Result<Option<Closed>, StateError> {
-        let Deployment { messenger, standard_bridge, .. } = &self.deployment;
-        for (here, there) in [(MESSENGER, messenger), (STANDARD_BRIDGE, standard_bridge)] {
+        let Bridge { owner, portal, .. } = self.bridge;
+        let [messenger, bridge] = counterparts(salt(self.chain_id, owner), portal);
+        for (here, there) in [(MESSENGER, messenger), (STANDARD_BRIDGE, bridge)] {
             state.set_slot(here, COUNTERPART, there.address.into_word().into())?;
         }
         if !self.bridge.takes_coins {
@@ -61,14 +62,14 @@ impl SystemModule for L1 {
             let sequence = if same { before + U256::ONE } else { U256::ZERO };
             state.set_slot(L1_BLOCK, SEQUENCE, sequence)?;
         }
-        Ok(Box::new(Nothing))
+        Ok(Box::new(NoCalls))
     }
 }
 
 /// It calls nothing and leaves nothing.
-struct Nothing;
+struct NoCalls;
 
-impl SystemBlock for Nothing {
+impl SystemBlock for NoCalls {
     fn calls(&self) -> Vec<SystemCall> {
         Vec::new()
     }

@@ -32,26 +32,40 @@ pub const PREDEPLOYS: [(Address, &[u8]); 6] = [
     (MESSAGE_PASSER, include_bytes!("../../predeploys/L2ToL1MessagePasser.bin")),
 ];
 
+/// Version of what the bridge puts into genesis and expects on the parent: part of the identity of a chain
+/// that has one. Another code of any of its contracts is another version; a test misses it.
+pub const BRIDGE_VERSION: u64 = 1;
+
 /// How long an output can be disputed if the spec does not say: 7 days, in ms.
 const CHALLENGE_MS: u64 = 7 * 86_400_000;
+/// Longest challenge that the output oracle takes: 365 days, in ms.
+pub const MOST_CHALLENGE_MS: u64 = 365 * 86_400_000;
+/// Most blocks from one output to the next that it takes.
+pub const MOST_OUTPUT_INTERVAL: u64 = 1_000_000;
 
-/// The bridge of a chain: `[da.ethereum]` as far as it speaks of it.
+/// The bridge of a chain: `[da.ethereum]` as far as it speaks of it. All of it is part of the identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bridge {
     /// Changes keys, deletes outputs within the challenge, and may pause withdrawals for a time.
     pub owner: Address,
+    /// The way in and out on the parent.
+    pub portal: Address,
     /// Says on the parent what the state of the chain is; the posters' keys if left out.
     pub proposer: Option<Address>,
     /// How long an output stands before coins leave by it, in ms.
     pub challenge_ms: u64,
     /// Fewest blocks from an output to the next.
     pub output_interval: u64,
+    /// Whether contracts run on the chain: those of the bridge are there if so. Without, there are messages
+    /// in and no way out.
+    pub has_contracts: bool,
     /// Whether the gas coin is the parent's: it comes in by the portal, and leaves by the message passer.
     pub takes_coins: bool,
 }
 
 impl Bridge {
-    /// That of a chain on a parent chain whose spec names an owner; `None` for any other.
+    /// That of a chain on a parent chain whose spec names an owner; `None` for any other. The portal is the
+    /// zero address as long as the spec names none.
     pub fn of(spec: &ChainSpec) -> Option<Self> {
         let option = |name: &str| spec.da.options.get(name);
         if !spec.da.is_parent_chain() {
@@ -60,12 +74,16 @@ impl Bridge {
         let address = |name| option(name).and_then(|value| units::address(value).ok());
         let challenge = option("challenge").and_then(|value| units::duration(value).ok());
         let interval = option("output_interval").and_then(toml::Value::as_integer);
+        let coins = option("coins").and_then(toml::Value::as_bool).unwrap_or(true);
+        let has_contracts = spec.vm == "evm";
         Some(Self {
             owner: address("owner")?,
+            portal: address("portal").unwrap_or_default(),
             proposer: address("proposer"),
             challenge_ms: challenge.unwrap_or(CHALLENGE_MS),
             output_interval: interval.and_then(|count| count.try_into().ok()).unwrap_or(1),
-            takes_coins: spec.vm == "evm" && spec.metalayer.coin != Coin::Hub,
+            has_contracts,
+            takes_coins: coins && has_contracts && spec.metalayer.coin != Coin::Hub,
         })
     }
 }

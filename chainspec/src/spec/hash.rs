@@ -20,6 +20,8 @@ use std::sync::OnceLock;
 use alloy_primitives::{Address, B256, U256, keccak256};
 use alloy_rlp::{BufMut, Encodable};
 
+use crate::l1::bridge::{BRIDGE_VERSION, Bridge};
+
 use super::{ChainSpec, GenesisAccount, Preinstall};
 
 /// Version of the system accounts and constants that every block 0 starts with. Changing what
@@ -104,6 +106,9 @@ pub(crate) fn identity_preimage(spec: &ChainSpec) -> Vec<u8> {
         .add(&SYSTEM_VERSION);
     if spec.metalayer.enabled {
         fields.add(&(spec.metalayer.coin as u8)).add(&spec.metalayer.ttl_ms);
+    }
+    if Bridge::of(spec).is_some() {
+        fields.add(&BRIDGE_VERSION);
     }
     fields.preimage("causeway/identity/1")
 }

@@ -11,7 +11,7 @@ use alloy_signer_local::PrivateKeySigner;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::fees::{Bid, Caps};
+use super::fees::{Bid, Caps, Quote};
 use super::rpc::Rpc;
 use super::settings::Settings;
 use super::sources::Fault;
@@ -90,6 +90,11 @@ impl ParentChain {
     pub async fn height(&self) -> Result<u64, DaError> {
         let height: U64 = self.rpc.ask("eth_blockNumber", json!([])).await?;
         Ok(height.to())
+    }
+
+    /// Time of the newest block, unix seconds.
+    pub async fn time(&self) -> Result<u64, DaError> {
+        Ok(self.rpc.quote().await?.time)
     }
 
     /// The code of a contract, as of the newest block; empty where there is none.
@@ -186,7 +191,7 @@ impl Account {
 
     /// What so much gas costs.
     pub async fn price_of(&self, gas: u64) -> Result<Price, DaError> {
-        let quote = self.rpc().quote().await?;
+        let quote = self.quote().await?;
         let bid = Bid::first(&quote, &self.caps).map_err(DaError::Unavailable)?;
         let limit = with_margin(gas);
         let wei = u128::from(gas).saturating_mul(quote.base_fee.saturating_add(bid.tip));
@@ -213,7 +218,7 @@ impl Account {
         mut note: impl FnMut(B256) -> Result<(), DaError> + Send,
     ) -> Result<u64, DaError> {
         let (_, gas_limit) = self.gas(call).await?;
-        let quote = self.rpc().quote().await?;
+        let quote = self.quote().await?;
         let mut bid = Bid::first(&quote, &self.caps).map_err(DaError::Unavailable)?;
         for _ in 0..MOST_RAISES {
             let most = u128::from(gas_limit).saturating_mul(bid.max_fee);
@@ -254,6 +259,11 @@ impl Account {
                 _ => tokio::time::sleep(self.poll).await,
             }
         }
+    }
+
+    /// Prices now; calls carry no blobs, whatever those cost.
+    async fn quote(&self) -> Result<Quote, DaError> {
+        Ok(Quote { blob_fee: 0, ..self.rpc().quote().await? })
     }
 
     fn sign(

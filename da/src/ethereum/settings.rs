@@ -34,6 +34,8 @@ pub struct Options {
     pub challenge: Option<toml::Value>,
     /// Of the bridge: fewest blocks from an output to the next.
     pub output_interval: Option<u64>,
+    /// Of the bridge: whether the gas coin is the parent's.
+    pub coins: Option<bool>,
 }
 
 impl Options {

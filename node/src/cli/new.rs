@@ -156,7 +156,7 @@ impl NewArgs {
             signers.push(("da", da));
         }
         let payer = PrivateKeySigner::random();
-        let pays = payer.address();
+        let pays = [payer.address(), proposer.address()];
         if parent.is_some() {
             signers.extend([("owner", owner), ("proposer", proposer), ("l1", payer)]);
         }
@@ -269,7 +269,12 @@ impl NewArgs {
         Ok(funds)
     }
 
-    fn tell(&self, spec: &ChainSpec, files: &Files, pays: Option<Address>) -> eyre::Result<()> {
+    fn tell(
+        &self,
+        spec: &ChainSpec,
+        files: &Files,
+        pays: Option<[Address; 2]>,
+    ) -> eyre::Result<()> {
         let paths: Vec<_> = files.iter().map(|(path, ..)| path.as_str()).collect();
         if self.json {
             let made = json!({
@@ -280,7 +285,8 @@ impl NewArgs {
                 "identity": spec.identity(),
                 "sequencer": spec.sequencer.keys_at(0),
                 "poster": spec.sequencer.posters_at(0),
-                "l1Payer": pays,
+                "l1Payer": pays.map(|[payer, _]| payer),
+                "l1Proposer": pays.map(|[_, proposer]| proposer),
                 "preinstalls": spec
                     .genesis
                     .preinstalls
@@ -294,8 +300,8 @@ impl NewArgs {
         let (dir, name, id) = (self.dir.display(), &spec.name, spec.chain_id);
         let (paths, identity) = (paths.join(", "), spec.identity());
         let next = match pays {
-            Some(pays) => format!(
-                "send funds on the parent chain to {pays}, then\n       cd {dir} && causeway deploy apply && causeway run"
+            Some([pays, proposes]) => format!(
+                "send funds on the parent chain to {pays} (contracts, posts) and {proposes} (outputs), then\n       cd {dir} && causeway deploy apply && causeway run"
             ),
             None => format!("cd {dir} && causeway run"),
         };

@@ -4,6 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use alloy_signer_local::PrivateKeySigner;
 use causeway_chainspec::spec::{Kind, Lock};
@@ -232,12 +233,29 @@ fn proposer(
     da: &toml::Table,
     file: &ProposerFile,
 ) -> Result<Proposer, ExitError> {
-    let oracle = deployment_of(spec)?.output_oracle.address;
-    let mut table = da.clone();
-    table.insert("key".into(), file.key.to_string_lossy().into_owned().into());
-    let settings = ethereum::Settings::of(spec, &table)?;
-    let chain = ParentChain::open(ethereum::Options::of(spec)?.chain_id, &settings)?;
-    Ok(Proposer { account: Account::open(chain, &settings)?, oracle, every: file.every })
+    let (bridge, _) = deployment_of(spec)?;
+    let invalid = |text: &str| ExitError::new(Exit::Spec, eyre!("[proposer]: {text}"));
+    if !bridge.has_contracts {
+        return Err(invalid("nothing can leave a chain without contracts: remove the section"));
+    }
+    if file.every < Duration::from_secs(1) {
+        return Err(invalid("every must be at least \"1s\""));
+    }
+    let settings = |key: Option<&Path>| {
+        let mut table = da.clone();
+        if let Some(key) = key {
+            table.insert("key".into(), key.to_string_lossy().into_owned().into());
+        }
+        ethereum::Settings::of(spec, &table)
+    };
+    let own = settings(Some(&file.key))?;
+    let chain = ParentChain::open(ethereum::Options::of(spec)?.chain_id, &own)?;
+    let account = Account::open(chain.clone(), &own)?;
+    let posts = da.contains_key("key").then(|| Account::open(chain, &settings(None)?));
+    if posts.transpose()?.is_some_and(|posts| posts.address() == account.address()) {
+        return Err(invalid("its key is that of [da], whose account must do nothing but post"));
+    }
+    Ok(Proposer { account, portal: bridge.portal, every: file.every })
 }
 
 /// The keys of the development accounts, for a chain on which nobody keeps anything with them.

@@ -70,10 +70,12 @@ describe('portal', () => {
     })
   }
 
-  it('refuses coins, which could not come back', async () => {
+  it('takes coins with a message, as mint', async () => {
     const request = { to: TO, mint: 1n, gas: 100_000n, data: '0x' }
-    await assert.rejects(depositTransaction(wallet, { portalAddress: portal, request, ...FEES }), /revert/)
-    await assert.rejects(wallet.sendTransaction({ to: portal, value: 1n, ...FEES }), /revert/)
+    const receipt = await waitForReceipt(await depositTransaction(wallet, { portalAddress: portal, request, ...FEES }), REFERENCE_RPC)
+    const [log] = extractTransactionDepositedLogs(receipt)
+    assert.equal(opaqueDataToDepositData(log.args.opaqueData).mint, 1n)
+    assert.equal(await publicClient(REFERENCE_RPC).getBalance({ address: portal }), 1n)
   })
 
   it('says which bound a message is outside of', async () => {

@@ -63,7 +63,7 @@ impl Chain {
             takes_coins: true,
         });
         let chain = Self { anvil, deployment, dir: TempDir::new()?, nodes: Vec::new() };
-        for (_, contract) in chain.deployment.contracts() {
+        for contract in chain.deployment.all() {
             chain.deploy(contract).await?;
         }
         let start = chain.anvil.height().await?;

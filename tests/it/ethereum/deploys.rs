@@ -3,13 +3,14 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
+use causeway_chainspec::Clock;
+use causeway_chainspec::spec::Lock;
+use causeway_node::clock::SystemClock;
 use causeway_tests::anvil::Anvil;
 use causeway_tests::process::causeway;
 use eyre::{ContextCompat, WrapErr, ensure};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-
-use causeway_chainspec::spec::Lock;
 
 fn run(dir: &Path, arguments: &[&str]) -> eyre::Result<Output> {
     let mut command = Command::new(causeway()?);
@@ -30,6 +31,12 @@ fn lock(dir: &Path) -> eyre::Result<Lock> {
     Ok(Lock::parse(&std::fs::read_to_string(dir.join("chain.lock"))?)?)
 }
 
+/// An anvil of now, with more arguments.
+fn parent(arguments: &[&str]) -> eyre::Result<Anvil> {
+    let now = (SystemClock.now_ms() / 1000).to_string();
+    Anvil::start(&[&["--timestamp", now.as_str()], arguments].concat())
+}
+
 /// A new chain on an anvil; its directory, and the account that pays.
 fn new(temp: &TempDir, anvil: &Anvil) -> eyre::Result<(std::path::PathBuf, Value)> {
     let url = anvil.url();
@@ -47,7 +54,7 @@ async fn fund(anvil: &Anvil, account: &Value) -> eyre::Result<()> {
 
 #[tokio::test]
 async fn contracts_are_planned_paid_once_and_noted() -> eyre::Result<()> {
-    let anvil = Anvil::start(&["--timestamp", "1790000000"])?;
+    let anvil = parent(&[])?;
     for _ in 0..3 {
         anvil.mine().await?;
     }
@@ -99,7 +106,7 @@ async fn contracts_are_planned_paid_once_and_noted() -> eyre::Result<()> {
 #[tokio::test]
 async fn what_was_begun_is_resumed() -> eyre::Result<()> {
     for lost in [false, true] {
-        let anvil = Anvil::start(&["--timestamp", "1790000000", "--no-mining"])?;
+        let anvil = parent(&["--no-mining"])?;
         anvil.mine().await?;
         let temp = TempDir::new()?;
         let (dir, payer) = new(&temp, &anvil)?;
@@ -139,7 +146,7 @@ async fn what_was_begun_is_resumed() -> eyre::Result<()> {
 
 #[tokio::test]
 async fn a_spec_that_names_other_contracts_is_refused_with_what_to_write() -> eyre::Result<()> {
-    let anvil = Anvil::start(&["--timestamp", "1790000000"])?;
+    let anvil = parent(&[])?;
     anvil.mine().await?;
     let temp = TempDir::new()?;
     let (dir, _) = new(&temp, &anvil)?;

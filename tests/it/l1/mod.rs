@@ -62,7 +62,7 @@ fn terms() -> Terms<'static> {
 impl Parent {
     async fn start() -> eyre::Result<Self> {
         let parent = Self { anvil: Anvil::start(&[])?, deployment: Deployment::new(&terms()) };
-        for (_, contract) in parent.deployment.contracts() {
+        for contract in parent.deployment.all() {
             parent.deploy(&parent.deployment, contract).await?;
         }
         Ok(parent)

@@ -56,7 +56,7 @@ abstract contract Bridge {
     bool private transient _locked;
 
     /// What tokens are called from, whose hooks may call back: one amount at a time is measured
-    /// (reliability E24).
+    ///.
     modifier alone() {
         if (_locked) revert Reentered();
         _locked = true;
@@ -70,7 +70,7 @@ abstract contract Bridge {
         _;
     }
 
-    /// A message of the other bridge (E29).
+    /// A message of the other bridge.
     modifier onlyOther() {
         if (msg.sender != messenger() || IMessenger(messenger()).xDomainMessageSender() != otherBridge()) {
             revert OnlyOtherBridge(msg.sender);
@@ -118,7 +118,7 @@ abstract contract Bridge {
         payable
         onlyOther
     {
-        // Verus (E07): what is given is what came.
+        // Verus: what is given is what came.
         if (msg.value != amount) revert ValueDiffers(msg.value, amount);
         if (to == address(0) || to == address(this) || to == messenger()) revert RecipientInvalid(to);
         emit ETHBridgeFinalized(from, to, amount, extraData);

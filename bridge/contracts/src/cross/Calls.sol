@@ -22,8 +22,8 @@ library Calls {
         }
     }
 
-    /// Calls with all gas but what is `reserved` for afterwards, if `gasLimit` of it arrives (E21:
-    /// nobody can make a call fail by calling with little gas).
+    /// Calls with all gas but what is `reserved` for afterwards, if `gasLimit` of it arrives:
+    /// nobody can make a call fail by calling with little gas.
     function withGas(address to, uint256 gasLimit, uint256 reserved, uint256 value, bytes memory input)
         internal
         returns (bool success)

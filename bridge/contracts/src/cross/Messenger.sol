@@ -82,18 +82,18 @@ abstract contract Messenger {
         bytes calldata message
     ) external payable {
         if (nonce >> 240 != MESSAGE_VERSION) revert UnknownVersion(nonce >> 240);
-        // All of the message names it (E06, E07); made anew, so it has one name (E32).
+        // All of the message names it; made anew, so it has one name.
         bytes memory input =
             abi.encodeCall(this.relayMessage, (nonce, sender, target, value, minGasLimit, message));
         bytes32 hash = keccak256(input);
         bool first = _fromOther();
         if (msg.value != (first ? value : 0)) revert ValueDiffers(msg.value, first ? value : 0);
-        // Nomad (E02): no message is believed because nothing is known of it.
+        // Nomad: no message is believed because nothing is known of it.
         if (!first && !failedMessages[hash]) revert NotFailed(hash);
-        // Poly (E29): no message makes the messenger speak to those who believe it.
+        // Poly: no message makes the messenger speak to those who believe it.
         if (target == address(this) || _reservedHere(target)) revert TargetReserved(target);
         if (successfulMessages[hash]) revert AlreadyRelayed(hash);
-        // Before the call, so that nothing it does can have it a second time (E16).
+        // Before the call, so that nothing it does can have it a second time.
         successfulMessages[hash] = true;
         bool success = _call(sender, target, value, minGasLimit, message);
         if (success) {
@@ -148,7 +148,7 @@ abstract contract Messenger {
         uint256 minGasLimit,
         bytes memory message
     ) private returns (bool success) {
-        // Too little gas is no failure for ever (E21): the message is kept.
+        // Too little gas is no failure for ever: the message is kept.
         if (_relaying || gasleft() < Calls.least(minGasLimit, RESERVED_GAS) + 1000) return false;
         (_relaying, _sender) = (true, sender);
         success = Calls.withGas(target, minGasLimit, RESERVED_GAS, value, message);

@@ -6,7 +6,7 @@ pragma solidity 0.8.37;
 /// than 32 bytes lies in its parent, and may stand in the proof too, as OP's tools put it there.
 ///
 /// It is strict: nothing is skipped, and nothing is left over. Bridges were emptied because proofs
-/// had fields that nobody read (BNB, reliability E04) or leaves that nobody asked for (Hyperbridge).
+/// had fields that nobody read (BNB) or leaves that nobody asked for (Hyperbridge).
 library MerklePatricia {
     /// More nodes than a way can have.
     error ProofTooLong(uint256 nodes, uint256 most);

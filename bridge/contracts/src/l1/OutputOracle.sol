@@ -119,7 +119,7 @@ contract OutputOracle is IOutputOracle {
         if (block.timestamp <= fallbackFrom() && !_isProposer(msg.sender)) {
             revert OnlyProposer(msg.sender, fallbackFrom());
         }
-        // Nomad (reliability E02): a root that is zero was one that everything was proven by.
+        // Nomad: a root that is zero was one that everything was proven by.
         if (outputRoot == 0) revert RootZero();
         uint256 least = nextBlockNumber();
         if (l2BlockNumber < least || l2BlockNumber > type(uint64).max) {

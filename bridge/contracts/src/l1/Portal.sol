@@ -198,7 +198,7 @@ contract Portal {
 
     /// Proves that the message passer has a withdrawal, by an output and the proof of its storage
     /// slot. Anybody may, for anybody, and during a pause too. It is proven once, unless the output
-    /// that it was proven by is deleted or replaced (reliability E25): otherwise whoever proves it
+    /// that it was proven by is deleted or replaced: otherwise whoever proves it
     /// again would put off its end.
     function proveWithdrawalTransaction(
         WithdrawalTransaction calldata withdrawal,
@@ -213,13 +213,13 @@ contract Portal {
         Proven memory before = _standing(hash);
         if (before.timestamp != 0) revert AlreadyProven(hash, before.l2OutputIndex);
         bytes32 root = _output(l2OutputIndex).outputRoot;
-        // Nomad (E02): what is not there is no root.
+        // Nomad: what is not there is no root.
         if (root == 0) revert OutputMissing(l2OutputIndex);
-        // BNB (E04): every field is read, and part of what the output says.
+        // BNB: every field is read, and part of what the output says.
         if (outputRootProof.version != 0) revert UnknownVersion(outputRootProof.version);
         bytes32 found = keccak256(abi.encode(outputRootProof));
         if (found != root) revert OutputDiffers(l2OutputIndex, root, found);
-        // Verus (E07): the slot's place is the hash of all that will be called, and its value is 1.
+        // Verus: the slot's place is the hash of all that will be called, and its value is 1.
         bytes32 slot = keccak256(abi.encode(hash, uint256(0)));
         bytes calldata value = MerklePatricia.get(
             outputRootProof.messagePasserStorageRoot, keccak256(abi.encode(slot)), withdrawalProof
@@ -240,7 +240,7 @@ contract Portal {
         if (finalizedWithdrawals[hash]) revert AlreadyFinalized(hash);
         Proven memory proven = _proven[hash];
         if (proven.timestamp == 0) revert NotProven(hash);
-        // An output that was deleted and said again is another, whose time begins anew (E25).
+        // An output that was deleted and said again is another, whose time begins anew.
         OutputProposal memory output = _output(proven.l2OutputIndex);
         if (output.outputRoot != proven.outputRoot) {
             revert OutputDiffers(proven.l2OutputIndex, proven.outputRoot, output.outputRoot);
@@ -250,7 +250,7 @@ contract Portal {
         if (address(this).balance < withdrawal.value) {
             revert CoinsShort(address(this).balance, withdrawal.value);
         }
-        // Before the call, so that nothing it does can have it a second time (E16, E18: at Messina
+        // Before the call, so that nothing it does can have it a second time (at Messina
         // one approval was claimed up to 143 times).
         finalizedWithdrawals[hash] = true;
         _sender = withdrawal.sender;

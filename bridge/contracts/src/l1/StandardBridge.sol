@@ -125,7 +125,7 @@ contract StandardBridge is Bridge {
         bytes calldata
     ) internal override returns (bool) {
         uint256 held = deposits[localToken][remoteToken];
-        // A token of the chain that was made up, or mints itself, takes nothing of the others' (E24).
+        // A token of the chain that was made up, or mints itself, takes nothing of the others'.
         if (held < amount) revert DepositsShort(held, amount);
         deposits[localToken][remoteToken] = held - amount;
         Tokens.send(localToken, to, amount);

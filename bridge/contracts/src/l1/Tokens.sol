@@ -18,7 +18,7 @@ library Tokens {
         _do(token, abi.encodeCall(IERC20.transfer, (to, amount)));
     }
 
-    /// Takes tokens and returns how many came: some keep a part (reliability E24).
+    /// Takes tokens and returns how many came: some keep a part.
     function take(address token, address from, uint256 amount) internal returns (uint256) {
         uint256 before = IERC20(token).balanceOf(address(this));
         _do(token, abi.encodeCall(IERC20.transferFrom, (from, address(this), amount)));

@@ -8,7 +8,7 @@ use std::io::{BufRead, IsTerminal, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use causeway_bridge::l1::Deployment;
+use causeway_bridge::l1::{self, Deployment};
 use causeway_chainspec::ChainSpec;
 use causeway_chainspec::l1::bridge::Bridge;
 use causeway_chainspec::spec::{Deployed, Lock};
@@ -73,11 +73,18 @@ impl Deploy {
     pub fn run(self) -> CommandResult {
         logging::install(LogFormat::default(), "warn")?;
         let spec = Arc::new(load_spec(&self.chain)?);
-        let deployment = deployment_of(&spec)?;
+        let (bridge, deployment) = deployment_of(&spec)?;
         let settings = self.settings(&spec)?;
         let chain = ParentChain::open(options_of(&spec)?.chain_id, &settings)?;
-        let (steps, lock) = (steps::of(&deployment), self.lock(&spec)?);
-        block_on(self.on_parent(chain, &settings, &steps, lock))?
+        let steps = steps::of(&deployment.contracts(&bridge), &deployment);
+        let lock = self.lock(&spec)?;
+        let begins = l1::start_seconds(&spec);
+        block_on(async {
+            if !matches!(self.command, Command::Status) {
+                has_begun(&chain, begins).await?;
+            }
+            self.on_parent(chain, &settings, &steps, lock).await
+        })?
     }
 
     async fn on_parent(
@@ -187,6 +194,20 @@ impl Deploy {
     }
 }
 
+/// The output oracle takes no chain of the future.
+async fn has_begun(chain: &ParentChain, seconds: u64) -> Result<(), ExitError> {
+    let time = chain.time().await?;
+    if time < seconds {
+        let report = eyre!(
+            "genesis.timestamp is {} s and ten minutes after the newest block of the parent: deploy when its \
+             blocks are nearer",
+            seconds - time
+        );
+        return Err(ExitError::new(Exit::Spec, report));
+    }
+    Ok(())
+}
+
 fn options_of(spec: &ChainSpec) -> Result<Options, ExitError> {
     if spec.da.layer != "ethereum" {
         let report = eyre!(
@@ -198,42 +219,25 @@ fn options_of(spec: &ChainSpec) -> Result<Options, ExitError> {
     Options::of(spec).map_err(|error| ExitError::new(Exit::Spec, error))
 }
 
-/// The contracts that belong to a spec; an error if it names others.
-pub(super) fn deployment_of(spec: &ChainSpec) -> Result<Deployment, ExitError> {
+/// The contracts that belong to a spec, and what of it they are made of; an error if it names others.
+pub(super) fn deployment_of(spec: &ChainSpec) -> Result<(Bridge, Deployment), ExitError> {
     let invalid = |report: eyre::Report| ExitError::new(Exit::Spec, report);
-    let options = options_of(spec)?;
+    options_of(spec)?;
     let bridge = Bridge::of(spec).ok_or_else(|| {
         invalid(eyre!(
             "the spec names no owner of the contracts: add owner = \"0x..\" to [da.ethereum]; it may \
-             change the keys of posters and sequencers, and is part of the contracts' addresses"
+             change the keys of posters and sequencers, delete outputs and pause withdrawals, and is part \
+             of the contracts' addresses"
         ))
     })?;
     let time_ms = spec.genesis.time_ms;
     let keys = [spec.sequencer.posters_at(time_ms), spec.sequencer.keys_at(time_ms)];
-    if bridge.owner.is_zero() || keys.iter().any(|keys| !(1..=MOST_KEYS).contains(&keys.len())) {
-        return Err(invalid(eyre!(
-            "the contracts take an owner that is not zero, and 1 to {MOST_KEYS} keys of posters and of \
-             sequencers"
-        )));
+    if keys.iter().any(|keys| !(1..=MOST_KEYS).contains(&keys.len())) {
+        let text = format!("the contracts take 1 to {MOST_KEYS} keys of posters and of sequencers");
+        return Err(invalid(eyre!(text)));
     }
-    let deployment = Deployment::of(spec, &bridge);
-    let named = [
-        ("portal", options.portal, deployment.portal.address),
-        ("system_config", options.system_config, deployment.system_config.address),
-    ];
-    let wrong: Vec<_> = named
-        .iter()
-        .filter(|(_, named, made)| *named != Some(*made))
-        .map(|(name, _, made)| format!("\n  {name} = \"{made}\""))
-        .collect();
-    if !wrong.is_empty() {
-        return Err(invalid(eyre!(
-            "[da.ethereum] must name the contracts as this spec makes them (chain id, owner, first \
-             keys, gas limit, outputs); write:{}",
-            wrong.concat()
-        )));
-    }
-    Ok(deployment)
+    l1::check(spec).map_err(|text| invalid(eyre!(text)))?;
+    Ok((bridge, Deployment::of(spec, &bridge)))
 }
 
 fn agreed() -> Result<bool, ExitError> {

@@ -27,14 +27,17 @@ impl Step {
     }
 }
 
-/// The steps of a deployment, in order.
-pub(in super::super) fn of(deployment: &Deployment) -> Vec<Step> {
-    let step = |(name, contract): (&'static str, &Contract)| Step {
+/// The steps of a deployment: what creates these contracts of it, in order.
+pub(in super::super) fn of(
+    contracts: &[(&'static str, &Contract)],
+    deployment: &Deployment,
+) -> Vec<Step> {
+    let step = |(name, contract): &(&'static str, &Contract)| Step {
         contract: name,
         address: contract.address,
         input: deployment.input(contract),
     };
-    deployment.contracts().into_iter().map(step).collect()
+    contracts.iter().map(step).collect()
 }
 
 /// How far a contract is.

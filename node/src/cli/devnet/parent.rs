@@ -158,7 +158,8 @@ impl Parent {
         };
         let settings = Settings::of(spec, &self.table(Some(&funder)))?;
         let account = Account::open(ParentChain::open(parent_id, &settings)?, &settings)?;
-        let steps = deploy::steps_of(&deploy::deployment_of(spec)?);
+        let (bridge, deployment) = deploy::deployment_of(spec)?;
+        let steps = deploy::steps_of(&deployment.contracts(&bridge), &deployment);
         let (least, gift) = match self.facts.is_anvil {
             true => (LEAST, GIFT),
             false => (LEAST / 20, GIFT / 100),
@@ -217,12 +218,21 @@ impl Parent {
     }
 
     /// What proposes outputs of the chain with an index.
-    pub(super) fn proposes(&self, spec: &ChainSpec, index: usize) -> Result<Proposer, ExitError> {
+    pub(super) fn proposes(
+        &self,
+        spec: &ChainSpec,
+        index: usize,
+    ) -> Result<Option<Proposer>, ExitError> {
+        let (bridge, _) = deploy::deployment_of(spec)?;
+        if !bridge.has_contracts {
+            return Ok(None);
+        }
+
         let settings = Settings::of(spec, &self.table(Some(&self.proposer_file(index)?)))?;
         let chain = ParentChain::open(self.facts.chain_id, &settings)?;
-        let oracle = deploy::deployment_of(spec)?.output_oracle.address;
         let every = Duration::from_secs(OUTPUTS * self.facts.interval);
-        Ok(Proposer { account: Account::open(chain, &settings)?, oracle, every })
+        let account = Account::open(chain, &settings)?;
+        Ok(Some(Proposer { account, portal: bridge.portal, every }))
     }
 
     fn table(&self, key: Option<&Path>) -> toml::Table {

@@ -7,7 +7,6 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use alloy_signer_local::PrivateKeySigner;
-use causeway_bridge::l1::Deployment;
 use causeway_chainspec::Clock;
 use causeway_chainspec::mailbox::Coin;
 use causeway_consensus::mempool::Limits;
@@ -71,11 +70,11 @@ impl Layer {
 
     /// Addresses of the contracts on the parent chain, by their names.
     fn contracts(&self, member: &Member) -> BTreeMap<String, String> {
-        let deployment = match self {
-            Self::Parent(..) => deploy::deployment_of(&member.spec).ok(),
-            Self::Local(_) => None,
+        let Self::Parent(..) = self else { return BTreeMap::new() };
+        let Ok((bridge, deployment)) = deploy::deployment_of(&member.spec) else {
+            return BTreeMap::new();
         };
-        let contracts = deployment.iter().flat_map(Deployment::contracts);
+        let contracts = deployment.contracts(&bridge).into_iter();
         contracts.map(|(name, at)| (name.to_owned(), at.address.to_string())).collect()
     }
 
@@ -269,7 +268,9 @@ async fn start_chain(
     let port = |role: u16| port(world.http.port(), index, role);
     let mut sequencer = start_node(world, member, layer, (None, port(0))).await?;
     if let Layer::Parent(parent, index) = layer {
-        sequencer.propose(parent.proposes(&member.spec, *index)?);
+        if let Some(proposer) = parent.proposes(&member.spec, *index)? {
+            sequencer.propose(proposer);
+        }
     }
     let feed = format!("ws://{}", sequencer.addr());
     let mut full = start_node(world, member, layer, (Some(feed), port(1))).await?;

@@ -66,7 +66,10 @@ fn another_devnet_than_the_one_there_is_refused() {
         Choices { preset: Some(Preset::LowLatency), ..Choices::default() },
     ] {
         let said = refused(&dir, &other);
-        assert!(said.contains("--fresh") && said.contains("beta (vm evm, da local, chain id 902"), "{said}");
+        assert!(
+            said.contains("--fresh") && said.contains("beta (vm evm, da local, chain id 902"),
+            "{said}"
+        );
     }
     assert_eq!(opened(&dir, &asked(2, "evm", &[CoinChoice::Hub])).len(), 2);
 }
