@@ -66,11 +66,18 @@ class Chain:
         emitter = self.contract(w3, "emitter")
         self.logged = emitter.functions.logDouble(9, 12345, 54321).transact({"from": ADDRESS})
         self.block_with_log = self.block_of(self.logged)
-        self.empty = next(
-            block
-            for number in range(w3.eth.block_number, 0, -1)
-            if not (block := w3.eth.get_block(number))["transactions"]
-        )
+        self.empty = self.an_empty_block()
+
+    def an_empty_block(self):
+        """One that nobody sent anything for: it comes when the chain has been idle for a while."""
+        until = time.monotonic() + 30
+        while time.monotonic() < until:
+            for number in range(self.w3.eth.block_number, 0, -1):
+                block = self.w3.eth.get_block(number)
+                if not block["transactions"]:
+                    return block
+            time.sleep(0.2)
+        raise TimeoutError("no empty block in 30 s")
 
     def block_of(self, sent):
         receipt = self.w3.eth.wait_for_transaction_receipt(sent)

@@ -63,14 +63,14 @@ fn withdrawal_proof(api: &Api, args: &Args) -> RpcResult<Value> {
     let sent = logs.filter(|log| log.address == MESSAGE_PASSER);
     let sent: Vec<_> = sent.filter_map(|log| MessagePassed::decode_log(log).ok()).collect();
     let Some(sent) = sent.get(place) else {
-        return Err(RpcError::server(&format!(
+        return Err(RpcError::server(format!(
             "transaction {hash} sends {} withdrawals to the parent chain",
             sent.len()
         )));
     };
     let (number, sent_at) = (target::number(&*chain, tag), block.header.number);
     if number < sent_at {
-        return Err(RpcError::server(&format!(
+        return Err(RpcError::server(format!(
             "block {number} does not know it: it was sent in block {sent_at}; wait for an output of that \
              block or a later one"
         )));

@@ -267,10 +267,10 @@ async fn start_chain(
 ) -> Result<Nodes, ExitError> {
     let port = |role: u16| port(world.http.port(), index, role);
     let mut sequencer = start_node(world, member, layer, (None, port(0))).await?;
-    if let Layer::Parent(parent, index) = layer {
-        if let Some(proposer) = parent.proposes(&member.spec, *index)? {
-            sequencer.propose(proposer);
-        }
+    if let Layer::Parent(parent, index) = layer
+        && let Some(proposer) = parent.proposes(&member.spec, *index)?
+    {
+        sequencer.propose(proposer);
     }
     let feed = format!("ws://{}", sequencer.addr());
     let mut full = start_node(world, member, layer, (Some(feed), port(1))).await?;
