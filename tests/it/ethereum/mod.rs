@@ -2,6 +2,7 @@
 
 mod beacons;
 mod bridging;
+mod censor;
 mod chain;
 mod deploys;
 mod devnets;
