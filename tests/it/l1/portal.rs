@@ -146,9 +146,9 @@ async fn coins_come_with_messages_where_they_may() -> eyre::Result<()> {
         let mut request = call(account(2), Some(portal), &input);
         request["value"] = json!(format!("{wei:#x}"));
         let hash = parent.anvil.call("eth_sendTransaction", json!([request])).await?;
-        let receipt = parent.anvil.call("eth_getTransactionReceipt", json!([hash])).await?;
-        let log: LogData = serde_json::from_value(receipt["logs"][0].clone())?;
-        let event = l1::TransactionDeposited::decode_log_data(&log)?;
+        let done = parent.done(&hash).await?;
+        let (_, log) = done.logs.first().ok_or_eyre("no event")?;
+        let event = l1::TransactionDeposited::decode_log_data(log)?;
         ensure!(event.opaqueData[..32] == word(wei)[..], "{event:?}");
         let value = if input.is_empty() { wei } else { 5 };
         ensure!(event.opaqueData[32..64] == word(value)[..], "{event:?}");
