@@ -296,10 +296,10 @@ pub fn start_seconds(spec: &ChainSpec) -> u64 {
     (spec.genesis.time_ms / 1000).saturating_sub(600)
 }
 
-/// Whether the contracts that a spec names on the parent are those that it makes: nodes must mint for no
-/// others, and coins must leave by no others. The error says what to write.
-pub fn check(spec: &ChainSpec) -> Result<(), String> {
-    let Some(bridge) = Bridge::of(spec) else { return Ok(()) };
+/// The bridge of a chain with its contracts on the parent; `None` for a chain without. An error that says
+/// what to write if the spec names others: nodes must mint for no others, and coins must leave by no others.
+pub fn deployment(spec: &ChainSpec) -> Result<Option<(Bridge, Deployment)>, String> {
+    let Some(bridge) = Bridge::of(spec) else { return Ok(None) };
     let deployment = Deployment::of(spec, &bridge);
     let option =
         |name: &str| spec.da.options.get(name).and_then(|value| units::address(value).ok());
@@ -313,7 +313,7 @@ pub fn check(spec: &ChainSpec) -> Result<(), String> {
         .map(|(name, made)| format!("\n  {name} = \"{made}\""))
         .collect();
     if wrong.is_empty() {
-        return Ok(());
+        return Ok(Some((bridge, deployment)));
     }
     Err(format!(
         "[da.ethereum] must name the contracts as this spec makes them, of chain id, genesis time, owner, \

@@ -72,11 +72,10 @@ impl ParentChain {
         let id: U64 = any.unchecked("eth_chainId", json!([])).await?;
         let rpc = Rpc::new(&urls, id.to())?;
         let client: Value = rpc.ask("web3_clientVersion", json!([])).await?;
-        let missing = || DaError::Unavailable("the execution node has no newest block".into());
-        let (_, newest) = rpc.newest().await?.ok_or_else(missing)?;
+        let (_, newest) = rpc.newest().await?.ok_or_else(no_block)?;
         // Block 0 may be of 1970.
         let back = BLOCKS.min(newest.number.saturating_sub(1));
-        let (_, before) = rpc.at(newest.number - back).await?.ok_or_else(missing)?;
+        let (_, before) = rpc.at(newest.number - back).await?.ok_or_else(no_block)?;
         let took = newest.timestamp.saturating_sub(before.timestamp);
         Ok(ParentFacts {
             chain_id: id.to(),
@@ -94,7 +93,7 @@ impl ParentChain {
 
     /// Time of the newest block, unix seconds.
     pub async fn time(&self) -> Result<u64, DaError> {
-        Ok(self.rpc.quote().await?.time)
+        Ok(self.rpc.newest().await?.ok_or_else(no_block)?.1.timestamp)
     }
 
     /// The code of a contract, as of the newest block; empty where there is none.
@@ -185,8 +184,7 @@ impl Account {
 
     /// What a call would cost; an error if it would fail.
     pub async fn price(&self, call: &Call) -> Result<Price, DaError> {
-        let (gas, _) = self.gas(call).await?;
-        self.price_of(gas).await
+        self.price_of(self.gas(call).await?).await
     }
 
     /// What so much gas costs.
@@ -217,7 +215,7 @@ impl Account {
         call: &Call,
         mut note: impl FnMut(B256) -> Result<(), DaError> + Send,
     ) -> Result<u64, DaError> {
-        let (_, gas_limit) = self.gas(call).await?;
+        let gas_limit = with_margin(self.gas(call).await?);
         let quote = self.quote().await?;
         let mut bid = Bid::first(&quote, &self.caps).map_err(DaError::Unavailable)?;
         for _ in 0..MOST_RAISES {
@@ -292,30 +290,30 @@ impl Account {
         Ok((*signed.hash(), signed.encoded_2718().into()))
     }
 
-    /// Gas of a call, and its limit: a quarter more, since what it does may cost more in a later block.
-    async fn gas(&self, call: &Call) -> Result<(u64, u64), DaError> {
+    /// Gas of a call. A node that answers says for all whether it would fail.
+    async fn gas(&self, call: &Call) -> Result<u64, DaError> {
         let Call { to, value, input, .. } = call;
         let asked = json!([{ "from": self.address(), "to": to, "input": input, "value": value }]);
-        let mut faults = Vec::new();
-        for node in self.rpc().nodes.in_turn() {
-            let answer = self.rpc().call::<U64>(node, "eth_estimateGas", asked.clone()).await;
-            node.note(answer.as_ref().err());
-            match answer {
-                Ok(gas) => {
-                    let gas = gas.to::<u64>();
-                    return Ok((gas, with_margin(gas)));
+        let (rpc, asked) = (self.rpc(), &asked);
+        let ask = move |node| {
+            Box::pin(async move {
+                match rpc.call::<U64>(node, "eth_estimateGas", asked.clone()).await {
+                    Err(Fault::Refused { message, .. }) => Ok(Err(message)),
+                    answer => answer.map(Ok),
                 }
-                // A node that answered says that it would fail: others would say the same.
-                Err(Fault::Refused { message, .. }) => {
-                    return Err(DaError::Refused(format!("a call of {to} would fail: {message}")));
-                }
-                Err(fault) => faults.push(format!("{}: {fault}", node.name)),
-            }
-        }
-        Err(DaError::Unavailable(format!("no l1 rpc is of use: {}", faults.join("; "))))
+            }) as _
+        };
+        let gas: Result<U64, String> = rpc.nodes.first(ask).await?;
+        gas.map(|gas| gas.to())
+            .map_err(|message| DaError::Refused(format!("a call of {to} would fail: {message}")))
     }
 }
 
+fn no_block() -> DaError {
+    DaError::Unavailable("the execution node has no newest block".into())
+}
+
+/// The gas limit of a call: a quarter more, since what it does may cost more in a later block.
 fn with_margin(gas: u64) -> u64 {
     gas.saturating_mul(5) / 4
 }

@@ -170,7 +170,7 @@ impl Node {
     /// Opens the datadir and puts a node together; nothing runs yet.
     pub fn open(settings: Settings) -> Result<Arc<Self>, NodeError> {
         let spec = settings.spec;
-        causeway_bridge::l1::check(&spec).map_err(ExecutionError::Spec)?;
+        causeway_bridge::l1::deployment(&spec).map_err(ExecutionError::Spec)?;
         let mut modules = causeway_bridge::modules(&spec);
         modules.extend(settings.modules);
         let (pipeline, recovered) = Pipeline::open(PipelineConfig {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use causeway_bridge::l1::{self, Deployment};
 use causeway_chainspec::ChainSpec;
+use causeway_chainspec::l1::MOST_KEYS;
 use causeway_chainspec::l1::bridge::Bridge;
 use causeway_chainspec::spec::{Deployed, Lock};
 use causeway_da::DaError;
@@ -25,9 +26,6 @@ use crate::exit::{CommandResult, Exit, ExitError};
 use crate::logging::{self, LogFormat};
 
 pub(super) use steps::{deploy_all, of as steps_of};
-
-/// Keys of a kind that the system config takes.
-const MOST_KEYS: usize = 16;
 
 /// Put a chain's contracts on its parent chain.
 #[derive(Debug, Args)]
@@ -76,7 +74,7 @@ impl Deploy {
         let (bridge, deployment) = deployment_of(&spec)?;
         let settings = self.settings(&spec)?;
         let chain = ParentChain::open(options_of(&spec)?.chain_id, &settings)?;
-        let steps = steps::of(&deployment.contracts(&bridge), &deployment);
+        let steps = steps::of(&bridge, &deployment);
         let lock = self.lock(&spec)?;
         let begins = l1::start_seconds(&spec);
         block_on(async {
@@ -223,21 +221,20 @@ fn options_of(spec: &ChainSpec) -> Result<Options, ExitError> {
 pub(super) fn deployment_of(spec: &ChainSpec) -> Result<(Bridge, Deployment), ExitError> {
     let invalid = |report: eyre::Report| ExitError::new(Exit::Spec, report);
     options_of(spec)?;
-    let bridge = Bridge::of(spec).ok_or_else(|| {
-        invalid(eyre!(
-            "the spec names no owner of the contracts: add owner = \"0x..\" to [da.ethereum]; it may \
-             change the keys of posters and sequencers, delete outputs and pause withdrawals, and is part \
-             of the contracts' addresses"
-        ))
-    })?;
     let time_ms = spec.genesis.time_ms;
     let keys = [spec.sequencer.posters_at(time_ms), spec.sequencer.keys_at(time_ms)];
     if keys.iter().any(|keys| !(1..=MOST_KEYS).contains(&keys.len())) {
         let text = format!("the contracts take 1 to {MOST_KEYS} keys of posters and of sequencers");
         return Err(invalid(eyre!(text)));
     }
-    l1::check(spec).map_err(|text| invalid(eyre!(text)))?;
-    Ok((bridge, Deployment::of(spec, &bridge)))
+    let deployment = l1::deployment(spec).map_err(|text| invalid(eyre!(text)))?;
+    deployment.ok_or_else(|| {
+        invalid(eyre!(
+            "the spec names no owner of the contracts: add owner = \"0x..\" to [da.ethereum]; it may \
+             change the keys of posters and sequencers, delete outputs and pause withdrawals, and is part \
+             of the contracts' addresses"
+        ))
+    })
 }
 
 fn agreed() -> Result<bool, ExitError> {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use alloy_primitives::{Address, B256, Bytes, U256};
 use causeway_bridge::l1::{Contract, DEPLOYER, Deployment};
+use causeway_chainspec::l1::bridge::Bridge;
 use causeway_chainspec::spec::Deployed;
 use causeway_da::DaError;
 use causeway_da::ethereum::{Account, Call, ParentChain, Price, Whereabouts};
@@ -27,17 +28,14 @@ impl Step {
     }
 }
 
-/// The steps of a deployment: what creates these contracts of it, in order.
-pub(in super::super) fn of(
-    contracts: &[(&'static str, &Contract)],
-    deployment: &Deployment,
-) -> Vec<Step> {
-    let step = |(name, contract): &(&'static str, &Contract)| Step {
+/// The steps of a deployment, in order.
+pub(in super::super) fn of(bridge: &Bridge, deployment: &Deployment) -> Vec<Step> {
+    let step = |(name, contract): (&'static str, &Contract)| Step {
         contract: name,
         address: contract.address,
         input: deployment.input(contract),
     };
-    contracts.iter().map(step).collect()
+    deployment.contracts(bridge).into_iter().map(step).collect()
 }
 
 /// How far a contract is.

@@ -159,7 +159,7 @@ impl Parent {
         let settings = Settings::of(spec, &self.table(Some(&funder)))?;
         let account = Account::open(ParentChain::open(parent_id, &settings)?, &settings)?;
         let (bridge, deployment) = deploy::deployment_of(spec)?;
-        let steps = deploy::steps_of(&deployment.contracts(&bridge), &deployment);
+        let steps = deploy::steps_of(&bridge, &deployment);
         let (least, gift) = match self.facts.is_anvil {
             true => (LEAST, GIFT),
             false => (LEAST / 20, GIFT / 100),
