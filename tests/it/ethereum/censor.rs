@@ -1,28 +1,17 @@
 //! A sequencer that sees nothing of the portal, and so leaves out what others must find: its execution node
 //! hides the portal's events.
 
-use alloy_primitives::{Address, keccak256};
-use alloy_sol_types::SolCall;
+use alloy_primitives::Address;
 use axum::extract::State;
 use axum::response::Json;
 use axum::routing::post;
 use axum::{Router, http::StatusCode};
-use causeway_bridge::l1;
-use causeway_tests::keys;
-use causeway_tests::load::client;
 use eyre::ensure;
-use jsonrpsee::core::client::ClientT;
-use jsonrpsee::rpc_params;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use super::amount;
 use super::chain::{Chain, head, receipt, submit, transfer};
-
-/// Of the chain's spec, in seconds.
-const WINDOW: u128 = 40;
-const FORCED_DELAY: u128 = 8;
 
 /// An execution node in front of anvil that knows of no event of one contract.
 struct Liar {
@@ -89,17 +78,7 @@ async fn a_forced_transaction_lands_with_a_censoring_sequencer() -> eyre::Result
     let first = submit(&sequencer, transfer(0, 0)).await?;
     chain.is_safe(&full, first).await?;
 
-    let latest = chain.anvil.call("eth_getBlockByNumber", json!(["latest", false])).await?;
-    let forced = transfer(6, 0);
-    let entry = l1::forceTransactionCall { data: forced.clone() };
-    chain.send(keys::accounts()[5].address(), portal, entry.abi_encode().into()).await?;
-    let forced = keccak256(&forced);
-    let block = chain.is_safe(&full, forced).await?;
-    let found: Value =
-        client(&full)?.request("eth_getBlockByHash", rpc_params![block, false]).await?;
-    // In the parent's time, which is that of a block that derivation makes.
-    let took = amount(&found, "timestamp").saturating_sub(amount(&latest, "timestamp"));
-    ensure!(took <= 2 * FORCED_DELAY + WINDOW, "it took {took} s");
+    let (forced, block) = chain.force_in_time(&full, &transfer(6, 0)).await?;
     ensure!(receipt(&sequencer, forced).await?.is_null(), "the sequencer was to leave it out");
 
     // Who reads the parent alone sees the same, and what was there before stays.

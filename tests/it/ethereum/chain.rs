@@ -4,8 +4,9 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use alloy_primitives::{Address, B256, Bytes, U64, U256};
-use causeway_bridge::l1::{Contract, DEPLOYER, Deployment, OutputTerms, Terms};
+use alloy_primitives::{Address, B256, Bytes, U64, U256, keccak256};
+use alloy_sol_types::SolCall;
+use causeway_bridge::l1::{self, Contract, DEPLOYER, Deployment, OutputTerms, Terms};
 use causeway_chainspec::Clock;
 use causeway_chainspec::spec::presets::{Keys, devnet_chain};
 use causeway_node::clock::SystemClock;
@@ -21,9 +22,14 @@ use jsonrpsee::rpc_params;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::amount;
+
 /// Longest that something may take.
 pub(super) const PATIENCE: Duration = Duration::from_secs(90);
 pub(super) const RECEIVER: Address = Address::repeat_byte(0xee);
+/// Of the chain's spec, in seconds, unless a test wants another window.
+const WINDOW: u128 = 40;
+const FORCED_DELAY: u128 = 8;
 pub(super) const OWN_ID: u64 = 901;
 
 /// A parent chain, and what runs on it.
@@ -142,6 +148,28 @@ impl Chain {
             .await?;
         }
         Ok(())
+    }
+
+    /// Puts a signed transaction into the forced lane, by the portal; its hash.
+    pub(super) async fn force(&self, raw: &Bytes) -> eyre::Result<B256> {
+        let entry = l1::forceTransactionCall { data: raw.clone() };
+        let (from, portal) = (keys::accounts()[5].address(), self.deployment.portal.address);
+        self.send(from, portal, entry.abi_encode().into()).await?;
+        Ok(keccak256(raw))
+    }
+
+    /// As [`Self::force`], until it stands in a safe block of a node, and no later than the rules have it:
+    /// its hash, and the block's.
+    pub(super) async fn force_in_time(&self, url: &str, raw: &Bytes) -> eyre::Result<(B256, B256)> {
+        let latest = self.anvil.call("eth_getBlockByNumber", json!(["latest", false])).await?;
+        let hash = self.force(raw).await?;
+        let block = self.is_safe(url, hash).await?;
+        let found: Value =
+            client(url)?.request("eth_getBlockByHash", rpc_params![block, false]).await?;
+        // In the parent's time, which is that of a block that derivation makes.
+        let took = amount(&found, "timestamp").saturating_sub(amount(&latest, "timestamp"));
+        ensure!(took <= 2 * FORCED_DELAY + WINDOW, "it took {took} s");
+        Ok((hash, block))
     }
 
     /// Starts a node by name: the sequencer, or a full node that follows it if `feed`.

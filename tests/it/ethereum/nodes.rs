@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use alloy_primitives::{Bytes, U256, keccak256};
+use alloy_primitives::{Bytes, U256};
 use alloy_sol_types::SolCall;
 use causeway_bridge::l1;
 use causeway_tests::keys;
@@ -36,10 +36,8 @@ async fn a_chain_on_blobs_is_posted_read_back_and_rebuilt() -> eyre::Result<()> 
     };
     let portal = chain.deployment.portal.address;
     chain.send(from, portal, message.abi_encode().into()).await?;
-    let forced = transfer(6, 0);
-    let entry = l1::forceTransactionCall { data: forced.clone() };
-    chain.send(from, portal, entry.abi_encode().into()).await?;
-    let block = chain.is_safe(&full, keccak256(&forced)).await?;
+    let forced = chain.force(&transfer(6, 0)).await?;
+    let block = chain.is_safe(&full, forced).await?;
     let in_block = async |url: &str| -> eyre::Result<Vec<Value>> {
         // It came before the entry, so it is in this block or one before.
         let mut found = Vec::new();
@@ -55,7 +53,7 @@ async fn a_chain_on_blobs_is_posted_read_back_and_rebuilt() -> eyre::Result<()> 
     let messages = in_block(&full).await?;
     ensure!(messages.len() == 1, "derived once: {messages:?}");
     ensure!(messages[0]["from"] == json!(from) && messages[0]["input"] == "0x68656c6c6f");
-    ensure!(chain.is_safe(&sequencer, keccak256(&forced)).await? == block);
+    ensure!(chain.is_safe(&sequencer, forced).await? == block);
 
     // The parent reorganizes; what was posted is posted again if it is gone.
     for depth in [1, 3] {

@@ -1,9 +1,7 @@
 //! Trouble on a real parent chain: deaths around posts, dear gas, a nonce that is taken, a rival
 //! with the same keys, and a dead sequencer.
 
-use alloy_primitives::{Address, B256, U256, keccak256};
-use alloy_sol_types::SolCall;
-use causeway_bridge::l1;
+use alloy_primitives::{Address, B256, U256};
 use causeway_tests::anvil::Anvil;
 use causeway_tests::drive::seeds;
 use causeway_tests::keys;
@@ -23,10 +21,6 @@ const GWEI: u128 = 1_000_000_000;
 const MAX_FEE: u128 = 200 * GWEI;
 /// So dear that six blocks go by before it is below that.
 const SPIKE: u128 = 500 * GWEI;
-/// Of the chain's spec, in seconds.
-const WINDOW: u128 = 40;
-const FORCED_DELAY: u128 = 8;
-
 /// The account that pays for posts.
 fn payer() -> Address {
     keys::accounts()[3].address()
@@ -309,18 +303,7 @@ async fn a_forced_transaction_lands_with_a_dead_sequencer() -> eyre::Result<()> 
     let kept = submit(&sequencer, transfer(0, 1)).await?;
     take(&mut chain, "sequencer")?.kill()?;
 
-    let forced = transfer(6, 0);
-    let entry = l1::forceTransactionCall { data: forced.clone() };
-    let portal = chain.deployment.portal.address;
-    let before = amount(&parent(&chain.anvil, "latest").await?, "timestamp");
-    chain.send(keys::accounts()[5].address(), portal, entry.abi_encode().into()).await?;
-    let forced = keccak256(&forced);
-    let block = chain.is_safe(&full, forced).await?;
-    let found: Value =
-        client(&full)?.request("eth_getBlockByHash", rpc_params![block, false]).await?;
-    // In the parent's time, which is that of a block that derivation makes.
-    let took = amount(&found, "timestamp").saturating_sub(before);
-    ensure!(took <= 2 * FORCED_DELAY + WINDOW, "it took {took} s");
+    let (forced, _) = chain.force_in_time(&full, &transfer(6, 0)).await?;
 
     // The sequencer comes back to a chain that went on without it, with what it had acknowledged.
     sequence(&mut chain, "sequencer", &sequencer).await?;
